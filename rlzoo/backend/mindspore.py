@@ -1,0 +1,311 @@
+"""MindSpore: generated straight-line source under `ms.jit`.
+
+The ops below are read twice: called as they are (eager), and parsed by MindSpore as part of a generated program. So
+they keep to the plain subset of Python that its compiler reads: positional arguments, no closures, no comprehensions.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib.util
+import itertools
+import os
+import shutil
+import sys
+import tempfile
+
+os.environ.setdefault("GLOG_v", "3")  # errors only; read when MindSpore is imported
+
+import mindspore as ms  # noqa: E402
+import numpy as np  # noqa: E402
+from mindspore import mint, ops  # noqa: E402
+
+from rlzoo.backend import recorder, tree  # noqa: E402
+from rlzoo.backend.source import Module  # noqa: E402
+
+UNROLL = 10  # steps of a fold in one compiled call
+
+
+def add(x, y):
+    return x + y
+
+
+def subtract(x, y):
+    return x - y
+
+
+def multiply(x, y):
+    return x * y
+
+
+def divide(x, y):
+    return x / y
+
+
+def power(x, y):
+    return ops.pow(x, y)
+
+
+def minimum(x, y):
+    return ops.minimum(x, y)
+
+
+def maximum(x, y):
+    return ops.maximum(x, y)
+
+
+def where(condition, x, y):
+    return ops.where(condition, x, y)
+
+
+def equal(x, y):
+    return ops.equal(x, y)
+
+
+def less(x, y):
+    return x < y
+
+
+def greater(x, y):
+    return x > y
+
+
+def abs(x):
+    return ops.abs(x)
+
+
+def negative(x):
+    return -x
+
+
+def exp(x):
+    return ops.exp(x)
+
+
+def log(x):
+    return ops.log(x)
+
+
+def sqrt(x):
+    return ops.sqrt(x)
+
+
+def square(x):
+    return ops.square(x)
+
+
+def tanh(x):
+    return ops.tanh(x)
+
+
+def sigmoid(x):
+    return ops.sigmoid(x)
+
+
+def softplus(x):
+    return ops.maximum(x, 0.0) + ops.log(1.0 + ops.exp(-ops.abs(x)))
+
+
+def relu(x):
+    return ops.relu(x)
+
+
+def sum(x, axis, keepdims):
+    return x.sum(axis, None, keepdims)
+
+
+def mean(x, axis, keepdims):
+    return x.mean(axis, keepdims)
+
+
+def max(x, axis, keepdims):
+    return ops.amax(x, axis, keepdims)
+
+
+def argmax(x, axis):
+    return ops.cast(ops.argmax(x, axis), ms.int32)
+
+
+def logsumexp(x, axis):
+    return ops.logsumexp(x, axis)
+
+
+def log_softmax(x):
+    return ops.log_softmax(x, -1)
+
+
+def softmax(x):
+    return ops.softmax(x, -1)
+
+
+def reshape(x, shape):
+    return ops.reshape(x, shape)
+
+
+def permute_dims(x, axes):
+    return ops.transpose(x, axes)
+
+
+def expand_dims(x, axis):
+    return ops.expand_dims(x, axis)
+
+
+def squeeze(x, axis):
+    return ops.squeeze(x, axis)
+
+
+def broadcast_to(x, shape):
+    return ops.broadcast_to(x, shape)
+
+
+def concat(arrays, axis):
+    return ops.concat(arrays, axis)
+
+
+def stack(arrays, axis):
+    return ops.stack(arrays, axis)
+
+
+def split(x, sizes, axis):
+    return ops.split(x, sizes, axis)
+
+
+def zeros_like(x):
+    return ops.zeros_like(x)
+
+
+def stop_gradient(x):
+    return ops.stop_gradient(x)
+
+
+def matmul(x, y):
+    return ops.matmul(x, y)
+
+
+def take(x, indices, axis):
+    return ops.gather(x, indices, axis)
+
+
+def one_hot(indices, depth):
+    return ops.one_hot(indices, depth, ms.Tensor(1.0, ms.float32), ms.Tensor(0.0, ms.float32))
+
+
+def conv2d(x, kernel, stride):
+    y = ops.conv2d(ops.transpose(x, (0, 3, 1, 2)), ops.transpose(kernel, (3, 2, 0, 1)), None, stride, "valid")
+    return ops.transpose(y, (0, 2, 3, 1))
+
+
+def astype(x, dtype):
+    if dtype == "float32":
+        return ops.cast(x, ms.float32)
+    if dtype == "int32":
+        return ops.cast(x, ms.int32)
+    return ops.cast(x, ms.bool_)
+
+
+def asarray_like(value, like):
+    return asarray(value)
+
+
+def gradient(body, positions):
+    """The function of value and gradient that generated source calls."""
+    return ms.value_and_grad(body, positions, None, True)
+
+
+def value_and_grad(function, arrays):
+    structures = []
+
+    def body(*pieces):
+        value, auxiliary = function(list(pieces))
+        leaves, structure = tree.flatten(auxiliary)
+        structures.append(structure)
+        return (value, *leaves, value)
+
+    values, gradients = gradient(body, tuple(range(len(arrays))))(*arrays)
+    return values[0], tree.unflatten(structures[-1], list(values[1:-1])), list(gradients)
+
+
+def fold(step, carry, inputs, constants):
+    leaves, structure = tree.flatten(inputs)
+    outputs = []
+    for i in range(len(leaves[0])):
+        carry, output = step(carry, tree.unflatten(structure, [leaf[i] for leaf in leaves]), constants)
+        outputs.append(tree.flatten(output))
+    stacked = [ops.stack(column) for column in zip(*(leaves for leaves, _ in outputs), strict=True)]
+    return carry, tree.unflatten(outputs[0][1], stacked)
+
+
+# ---- generated source -------------------------------------------------------------------------------------------------
+_FOLDER = None
+_NUMBER = itertools.count()
+
+
+def _load(module):
+    """Import generated source from a file of a folder that goes with the process."""
+    global _FOLDER
+    if _FOLDER is None:
+        _FOLDER = tempfile.mkdtemp(prefix="rlzoo-mindspore-")
+        atexit.register(shutil.rmtree, _FOLDER, ignore_errors=True)
+    name = f"rlzoo_generated_{next(_NUMBER)}"
+    path = os.path.join(_FOLDER, name + ".py")
+    with open(path, "w") as file:
+        file.write(module.text)
+    spec = importlib.util.spec_from_file_location(name, path)
+    loaded = importlib.util.module_from_spec(spec)
+    sys.modules[name] = loaded
+    for constant, value in module.constants.items():
+        setattr(loaded, constant, asarray(value))
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+def _jit(program):
+    module = Module(__name__)
+    name = module.function(program)
+    return ms.jit(getattr(_load(module), name))
+
+
+def _loop(instruction):
+    carried, scanned, _ = instruction.arguments
+    n, end = len(carried), len(carried) + len(scanned)
+    step = _jit(instruction.body)
+
+    def call(*arrays):
+        carry, constants = arrays[:n], arrays[end:]
+        inputs = [to_numpy(leaf) for leaf in arrays[n:end]]
+        outputs = []
+        for slices in zip(*inputs, strict=True):
+            result = step(*carry, *map(asarray, slices), *constants)
+            carry = result[:n]
+            outputs.append(result[n:])
+        return [*carry, *(asarray(np.stack([to_numpy(x) for x in column])) for column in zip(*outputs, strict=True))]
+
+    return call
+
+
+def compile(function, device="cpu"):
+    staged = {}
+
+    def run(*arguments):
+        leaves, structure = tree.flatten(arguments)
+        leaves = [asarray(leaf) for leaf in leaves]
+        key = (structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
+        if key not in staged:
+            examples = [to_numpy(leaf) for leaf in leaves]
+            staged[key] = recorder.stage(recorder.record(function, tree.unflatten(structure, examples)), _jit, _loop)
+        return tree.unflatten(staged[key].program.structure, staged[key](leaves))
+
+    return run
+
+
+def asarray(x, device="cpu"):
+    return x if isinstance(x, ms.Tensor) else ms.Tensor(np.asarray(x))
+
+
+def to_numpy(x):
+    return x.asnumpy().copy()
+
+
+def device(name):
+    has_gpu = "GPU" in ms.hal.get_available_devices() if hasattr(ms, "hal") else False
+    return {"auto": "cuda" if has_gpu else "cpu", "cuda": "cuda" if has_gpu else None}.get(name, name)

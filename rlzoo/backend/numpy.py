@@ -1,0 +1,127 @@
+"""NumPy: what acts in the environment, and the reference the engines are tested against."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from rlzoo.backend import tree
+
+add, subtract, multiply, divide, power = np.add, np.subtract, np.multiply, np.divide, np.power
+minimum, maximum, where = np.minimum, np.maximum, np.where
+equal, less, greater = np.equal, np.less, np.greater
+abs, negative, exp, log, sqrt, square, tanh = np.abs, np.negative, np.exp, np.log, np.sqrt, np.square, np.tanh
+matmul, reshape, permute_dims, expand_dims, broadcast_to = (
+    np.matmul, np.reshape, np.transpose, np.expand_dims, np.broadcast_to,
+)  # fmt: skip
+squeeze, concat, stack, zeros_like, take = np.squeeze, np.concatenate, np.stack, np.zeros_like, np.take
+
+
+def sigmoid(x):
+    return 0.5 * (1.0 + np.tanh(0.5 * x))
+
+
+def softplus(x):
+    return np.logaddexp(x, 0.0)
+
+
+def relu(x):
+    return np.maximum(x, 0.0)
+
+
+def sum(x, axis, keepdims):
+    return np.add.reduce(x, axis=axis, keepdims=keepdims)
+
+
+def mean(x, axis, keepdims):
+    return np.mean(x, axis=axis, keepdims=keepdims)
+
+
+def max(x, axis, keepdims):
+    return np.maximum.reduce(x, axis=axis, keepdims=keepdims)
+
+
+def argmax(x, axis):
+    return x.argmax(axis).astype(np.int32)
+
+
+def logsumexp(x, axis):
+    highest = np.max(x, axis=axis, keepdims=True)
+    return np.squeeze(highest, axis) + np.log(np.sum(np.exp(x - highest), axis=axis))
+
+
+def log_softmax(x):
+    return x - np.expand_dims(logsumexp(x, -1), -1)
+
+
+def softmax(x):
+    return np.exp(log_softmax(x))
+
+
+def split(x, sizes, axis):
+    return np.split(x, np.cumsum(sizes)[:-1], axis)
+
+
+def astype(x, dtype):
+    return np.asarray(x).astype(dtype)
+
+
+def asarray_like(value, like):
+    return np.asarray(value)
+
+
+def stop_gradient(x):
+    return x
+
+
+def conv2d(x, kernel, stride):
+    height, width = kernel.shape[:2]
+    windows = sliding_window_view(x, (height, width), axis=(1, 2))[:, ::stride, ::stride]  # [N, H', W', C, h, w]
+    return np.tensordot(windows, kernel, axes=((4, 5, 3), (0, 1, 2)))
+
+
+def one_hot(indices, depth):
+    return (np.asarray(indices)[..., None] == np.arange(depth)).astype(np.float32)
+
+
+def value_and_grad(function, arrays):
+    value, auxiliary = function(arrays)
+    gradients = []
+    for position, array in enumerate(arrays):
+        gradient = np.zeros_like(array)
+        for index in np.ndindex(array.shape):
+            step = 1e-6 * np.maximum(1.0, np.abs(array[index]))
+            ends = []
+            for shift in (step, -step):
+                moved = array.copy()
+                moved[index] += shift
+                ends.append(function([*arrays[:position], moved, *arrays[position + 1 :]])[0])
+            gradient[index] = (ends[0] - ends[1]) / (2.0 * step)
+        gradients.append(gradient)
+    return value, auxiliary, gradients
+
+
+def fold(step, carry, inputs, constants):
+    leaves, structure = tree.flatten(inputs)
+    outputs = []
+    for i in range(len(leaves[0])):
+        carry, output = step(carry, tree.unflatten(structure, [leaf[i] for leaf in leaves]), constants)
+        outputs.append(tree.flatten(output))
+    stacked = [np.stack(column) for column in zip(*(leaves for leaves, _ in outputs), strict=True)]
+    return carry, tree.unflatten(outputs[0][1], stacked)
+
+
+def compile(function, device="cpu"):
+    return function
+
+
+def asarray(x, device="cpu"):
+    return np.asarray(x)
+
+
+def to_numpy(x):
+    return np.asarray(x)
+
+
+def device(name):
+    return "cpu" if name in ("auto", "cpu") else None

@@ -1,0 +1,318 @@
+"""Records what a function does to arrays, as a straight-line program, while NumPy runs it.
+
+Engines that cannot compile our Python (MindSpore parses source, torch needs a compiler) are handed this program
+instead; exporters read it too. Ordinary Python (classes, dicts, loops) disappears in the recording, and shapes come for
+free, since NumPy really computes. Values inside gradients and folds are computed for their shapes only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rlzoo.backend import numpy as reference
+from rlzoo.backend import tree
+
+
+class Node:
+    """A recorded array: NumPy's value of it and the program it is computed in."""
+
+    __slots__ = ("program", "value")
+    __array_ufunc__ = None  # let `ndarray + node` come to __radd__
+
+    def __init__(self, program: Program, value: Any):
+        self.program, self.value = program, np.asarray(value)
+
+    shape = property(lambda self: self.value.shape)
+    ndim = property(lambda self: self.value.ndim)
+    dtype = property(lambda self: self.value.dtype)
+
+    def __getitem__(self, key):
+        return emit("getitem", self, _Constant(key), value=self.value[key])
+
+    def __bool__(self):
+        raise TypeError("a value inside a compiled function is not known in Python: use ops.where instead of if")
+
+    def __len__(self):
+        return len(self.value)
+
+    def __neg__(self):
+        return negative(self)  # type: ignore[name-defined]  # noqa: F821
+
+
+@dataclass(frozen=True)
+class _Constant:
+    """An argument that is not an array: an index, an axis, a shape."""
+
+    value: Any
+
+
+@dataclass(eq=False)
+class Instruction:
+    """One operation: its name, its arguments (nodes, constants, tuples of these) and the nodes it defines."""
+
+    op: str
+    arguments: tuple[Any, ...]
+    outputs: list[Node]
+    body: Program | None = None  # of value_and_grad and fold
+
+
+@dataclass(eq=False)
+class Program:
+    """A straight-line function of arrays. `captures` are values of an enclosing program that it reads."""
+
+    parent: Program | None = None
+    inputs: list[Node] = field(default_factory=list)
+    captures: list[Node] = field(default_factory=list)
+    instructions: list[Instruction] = field(default_factory=list)
+    outputs: list[Node] = field(default_factory=list)
+    structure: Any = None  # of the tree the outputs make
+
+    def input(self, value: Any) -> Node:
+        self.inputs.append(Node(self, value))
+        return self.inputs[-1]
+
+    def read(self, node: Node) -> Node:
+        """Make `node` readable here: its own, or captured from an enclosing program."""
+        if node.program is not self and all(node is not capture for capture in self.captures):
+            if node.program not in self.ancestors():
+                raise TypeError("a fold's step may read arrays from its arguments only: pass this one in `constants`")
+            self.captures.append(node)
+        return node
+
+    def ancestors(self) -> Iterator[Program]:
+        program = self.parent
+        while program is not None:
+            yield program
+            program = program.parent
+
+    def depth(self) -> int:
+        return len(list(self.ancestors()))
+
+    def output(self, value: Any) -> Node:
+        """`value` as something this program returns: a node it can read, or a constant."""
+        return self.read(value) if isinstance(value, Node) else self.emit("constant", (_Constant(np.asarray(value)),))
+
+    def emit(self, op: str, arguments: tuple[Any, ...], values: Sequence[Any] | None = None, body: Any = None) -> Node:
+        for argument in _nodes(arguments):
+            self.read(argument)
+        values = [arguments[0].value] if values is None else values
+        instruction = Instruction(op, arguments, [Node(self, value) for value in values], body)
+        self.instructions.append(instruction)
+        return instruction.outputs[0]
+
+
+def _nodes(arguments: Any) -> Iterator[Node]:
+    for argument in arguments:
+        if isinstance(argument, Node):
+            yield argument
+        elif isinstance(argument, tuple | list):
+            yield from _nodes(argument)
+
+
+def _innermost(arguments: Any) -> Program:
+    programs = [node.program for node in _nodes(arguments)]
+    return sorted(programs, key=Program.depth)[-1]
+
+
+def _value(argument: Any) -> Any:
+    if isinstance(argument, Node | _Constant):
+        return argument.value
+    return tuple(_value(item) for item in argument) if isinstance(argument, tuple | list) else argument
+
+
+def emit(op: str, *arguments: Any, value: Any) -> Node:
+    """Note one operation in the innermost program among its arguments (so constants of a loss stay outside it)."""
+    return _innermost(arguments).emit(op, arguments, [value])
+
+
+# ---- the ops: whatever the reference backend has, recorded as it runs -------------------------------------------------
+def _recorded(name: str) -> Callable[..., Any]:
+    run = getattr(reference, name)
+
+    def op(*arguments: Any) -> Any:
+        return emit(name, *arguments, value=run(*(_value(argument) for argument in arguments)))
+
+    op.__name__ = name
+    return op
+
+
+ELEMENTWISE = (
+    "add subtract multiply divide power minimum maximum where equal less greater abs negative exp log sqrt square tanh "
+    "sigmoid softplus relu"
+).split()
+OTHERS = (
+    "sum mean max argmax logsumexp log_softmax softmax reshape permute_dims expand_dims squeeze broadcast_to concat "
+    "stack astype zeros_like stop_gradient matmul conv2d take one_hot"
+).split()
+for _name in ELEMENTWISE + OTHERS:
+    globals()[_name] = _recorded(_name)
+
+
+def split(x: Node, sizes: tuple[int, ...], axis: int) -> list[Node]:
+    program = _innermost((x,))
+    program.emit("split", (x, _Constant(sizes), _Constant(axis)), reference.split(x.value, sizes, axis))
+    return program.instructions[-1].outputs
+
+
+def asarray_like(value: Any, like: Node) -> Any:
+    return value if isinstance(value, Node) else emit("constant", _Constant(np.asarray(value)), like, value=value)
+
+
+def _operator(name: str, swapped: bool) -> Callable[[Any, Any], Any]:
+    op = globals()[name]
+    return (lambda self, other: op(other, self)) if swapped else (lambda self, other: op(self, other))
+
+
+_OPERATORS = dict(add="add", sub="subtract", mul="multiply", truediv="divide", matmul="matmul", pow="power")
+for _symbol, _name in _OPERATORS.items():
+    setattr(Node, f"__{_symbol}__", _operator(_name, swapped=False))
+    setattr(Node, f"__r{_symbol}__", _operator(_name, swapped=True))
+for _symbol, _name in dict(lt="less", gt="greater").items():
+    setattr(Node, f"__{_symbol}__", _operator(_name, swapped=False))
+
+
+# ---- the verbs --------------------------------------------------------------------------------------------------------
+def value_and_grad(function, arrays):
+    parent = _innermost(arrays)
+    body = Program(parent)
+    pieces = [body.input(array.value) for array in arrays]
+    value, auxiliary = function(pieces)
+    leaves, structure = tree.flatten(auxiliary)
+    body.outputs = [body.output(leaf) for leaf in (value, *leaves)]
+    values = [node.value for node in body.outputs] + [np.zeros_like(piece.value) for piece in pieces]
+    parent.emit("value_and_grad", (*arrays, *body.captures), values, body)
+    outputs = parent.instructions[-1].outputs
+    n = 1 + len(leaves)
+    return outputs[0], tree.unflatten(structure, outputs[1:n]), outputs[n:]
+
+
+def fold(step, carry, inputs, constants):
+    carried, carry_structure = tree.flatten(carry)
+    scanned, input_structure = tree.flatten(inputs)
+    fixed, constant_structure = tree.flatten(constants)
+    parent = _innermost((*carried, *scanned, *fixed))
+    body = Program()
+    new, output = step(
+        tree.unflatten(carry_structure, [body.input(_value(leaf)) for leaf in carried]),
+        tree.unflatten(input_structure, [body.input(_value(leaf)[0]) for leaf in scanned]),
+        tree.unflatten(constant_structure, [body.input(_value(leaf)) for leaf in fixed]),
+    )
+    leaves, output_structure = tree.flatten(output)
+    after, after_structure = tree.flatten(new)
+    if after_structure != carry_structure or [_value(x).shape for x in after] != [_value(x).shape for x in carried]:
+        raise TypeError("a fold's step must return a carry of the structure and shapes it was given")
+    body.outputs = [body.output(leaf) for leaf in (*after, *leaves)]
+    length = len(_value(scanned[0]))
+    values = [_value(leaf) for leaf in carried] + [np.stack([_value(leaf)] * length) for leaf in leaves]
+    parent.emit("fold", (tuple(carried), tuple(scanned), tuple(fixed)), values, body)
+    outputs = parent.instructions[-1].outputs
+    n = len(carried)
+    return tree.unflatten(carry_structure, outputs[:n]), tree.unflatten(output_structure, outputs[n:])
+
+
+def record(function: Callable[..., Any], arguments: Sequence[Any]) -> Program:
+    """The program of `function(*arguments)`, whose arguments are trees of NumPy arrays: an input for each leaf."""
+    program = Program()
+    with np.errstate(all="ignore"):
+        result = function(*(tree.map(program.input, argument) for argument in arguments))
+    leaves, program.structure = tree.flatten(result)
+    program.outputs = [program.output(leaf) for leaf in leaves]
+    return program
+
+
+def run(program: Program, backend: Any, arrays: Sequence[Any]) -> list[Any]:
+    """The outputs of `program` on arrays of an engine (its inputs, then its captures), by that engine's ops."""
+    known = dict(zip(map(id, (*program.inputs, *program.captures)), arrays, strict=True))
+
+    def look_up(argument: Any) -> Any:
+        if isinstance(argument, Node):
+            return known[id(argument)]
+        if isinstance(argument, _Constant):
+            return argument.value
+        if isinstance(argument, np.ndarray):
+            return backend.asarray_like(argument, arrays[0])
+        return tuple(look_up(item) for item in argument) if isinstance(argument, tuple) else argument
+
+    for instruction in program.instructions:
+        arguments = [look_up(argument) for argument in instruction.arguments]
+        results: Any
+        if instruction.op == "value_and_grad":
+            results = _run_gradient(instruction, backend, arguments)
+        elif instruction.op == "fold":
+            raise TypeError("a fold inside a gradient or a fold cannot be compiled on this engine")
+        elif instruction.op == "constant":
+            results = [backend.asarray_like(arguments[0], arrays[0])]
+        elif instruction.op == "getitem":
+            results = [arguments[0][arguments[1]]]
+        else:
+            results = getattr(backend, instruction.op)(*arguments)
+            results = results if instruction.op == "split" else [results]
+        known.update(zip(map(id, instruction.outputs), results, strict=True))
+    return [known[id(node)] for node in program.outputs]
+
+
+def _run_gradient(instruction: Instruction, backend: Any, arguments: list[Any]) -> list[Any]:
+    body = instruction.body
+    assert body is not None
+    n = len(body.inputs)
+
+    def function(pieces: list[Any]) -> tuple[Any, list[Any]]:
+        value, *auxiliary = run(body, backend, [*pieces, *arguments[n:]])
+        return value, auxiliary
+
+    value, auxiliary, gradients = backend.value_and_grad(function, arguments[:n])
+    return [value, *auxiliary, *gradients]
+
+
+# ---- staging: straight pieces are compiled, the folds between them are loops over a compiled step ---------------------
+def segments(program: Program) -> Iterator[Program | Instruction]:
+    """`program` cut at its folds: straight pieces (with the nodes they need as inputs) and the folds in turn."""
+    pieces: list[list[Instruction] | Instruction] = [[]]
+    for instruction in program.instructions:
+        if instruction.op == "fold":
+            pieces += [instruction, []]
+        else:
+            pieces[-1].append(instruction)  # type: ignore[union-attr]
+    for position, piece in enumerate(pieces):
+        if isinstance(piece, Instruction):
+            yield piece
+        elif piece:
+            defined = {id(node): node for instruction in piece for node in instruction.outputs}
+            later = [node for rest in pieces[position + 1 :] for node in _read(rest)] + program.outputs
+            needed = {id(node): node for node in _read(piece) if id(node) not in defined}
+            kept = {id(node): node for node in later if id(node) in defined}
+            yield Program(None, list(needed.values()), [], piece, list(kept.values()))
+
+
+def _read(piece: Any) -> Iterator[Node]:
+    for instruction in [piece] if isinstance(piece, Instruction) else piece:
+        yield from _nodes(instruction.arguments)
+
+
+def stage(program: Program, jit: Callable[[Program], Callable], loop: Callable[[Instruction], Callable]) -> Callable:
+    """A function from the leaves of a program's inputs to those of its outputs.
+
+    `jit(piece)` compiles a straight program into a function of its inputs; `loop(instruction)` makes a fold into a
+    function of (carry leaves, input leaves, constant leaves). Both return a sequence of arrays.
+    """
+    plan = []
+    for piece in segments(program):
+        if isinstance(piece, Instruction):
+            reads, outputs, call = list(_nodes(piece.arguments)), piece.outputs, loop(piece)
+        else:
+            reads, outputs, call = piece.inputs, piece.outputs, jit(piece)
+        plan.append((call, [id(node) for node in reads], [id(node) for node in outputs]))
+    inputs, results = [id(node) for node in program.inputs], [id(node) for node in program.outputs]
+
+    def staged(leaves: Sequence[Any]) -> list[Any]:
+        known = dict(zip(inputs, leaves, strict=True))
+        for call, reads, outputs in plan:
+            known.update(zip(outputs, call(*[known[i] for i in reads]), strict=True))
+        return [known[i] for i in results]
+
+    staged.program = program  # type: ignore[attr-defined]  # keeps the ids of its nodes taken
+    return staged

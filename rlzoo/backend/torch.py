@@ -1,0 +1,180 @@
+"""PyTorch: steps traced once without a compiler (`make_fx`, `jit.trace`, `freeze`), folds as loops over them."""
+
+from __future__ import annotations
+
+import operator
+import sys
+import warnings
+
+import numpy as np
+import torch
+
+from rlzoo.backend import recorder, tree
+
+add, subtract, multiply, divide, power = (
+    operator.add, operator.sub, operator.mul, operator.truediv, operator.pow,
+)  # fmt: skip
+equal, less, greater = torch.eq, torch.lt, torch.gt
+abs, negative, exp, log, sqrt, square, tanh = (
+    torch.abs, torch.neg, torch.exp, torch.log, torch.sqrt, torch.square, torch.tanh,
+)  # fmt: skip
+sigmoid, softplus, relu = torch.sigmoid, torch.nn.functional.softplus, torch.relu
+matmul, reshape, permute_dims, expand_dims, broadcast_to = (
+    torch.matmul, torch.reshape, torch.permute, torch.unsqueeze, torch.broadcast_to,
+)  # fmt: skip
+squeeze, zeros_like, stack, concat, split = torch.squeeze, torch.zeros_like, torch.stack, torch.cat, torch.split
+where = torch.where
+
+
+def minimum(x, y):
+    if not isinstance(x, torch.Tensor):
+        x, y = y, x
+    return torch.minimum(x, y) if isinstance(y, torch.Tensor) else torch.clamp(x, max=y)
+
+
+def maximum(x, y):
+    if not isinstance(x, torch.Tensor):
+        x, y = y, x
+    return torch.maximum(x, y) if isinstance(y, torch.Tensor) else torch.clamp(x, min=y)
+
+
+def sum(x, axis, keepdims):
+    return torch.sum(x) if axis is None and not keepdims else torch.sum(x, dim=axis, keepdim=keepdims)
+
+
+def mean(x, axis, keepdims):
+    return torch.mean(x) if axis is None and not keepdims else torch.mean(x, dim=axis, keepdim=keepdims)
+
+
+def max(x, axis, keepdims):
+    return torch.amax(x, dim=axis, keepdim=keepdims)
+
+
+def argmax(x, axis):
+    return torch.argmax(x, dim=axis).to(torch.int32)
+
+
+def logsumexp(x, axis):
+    return torch.logsumexp(x, dim=axis)
+
+
+def log_softmax(x):
+    return torch.log_softmax(x, -1)
+
+
+def softmax(x):
+    return torch.softmax(x, -1)
+
+
+def astype(x, dtype):
+    return x.to(getattr(torch, dtype))
+
+
+def asarray_like(value, like):
+    return torch.as_tensor(value, device=like.device)
+
+
+def stop_gradient(x):
+    return x.detach()
+
+
+def conv2d(x, kernel, stride):
+    y = torch.nn.functional.conv2d(x.permute(0, 3, 1, 2), kernel.permute(3, 2, 0, 1), stride=stride)
+    return y.permute(0, 2, 3, 1)
+
+
+def take(x, indices, axis):
+    taken = torch.index_select(x, axis, indices.reshape(-1))
+    return taken.reshape(x.shape[:axis] + indices.shape + x.shape[axis + 1 :])
+
+
+def one_hot(indices, depth):
+    return (indices.unsqueeze(-1) == torch.arange(depth, device=indices.device)).to(torch.float32)
+
+
+def value_and_grad(function, arrays):
+    with torch.enable_grad():
+        pieces = [array.detach().requires_grad_(True) for array in arrays]
+        value, auxiliary = function(pieces)
+        gradients = torch.autograd.grad(value, pieces, allow_unused=True)
+    gradients = [torch.zeros_like(x) if g is None else g for g, x in zip(gradients, pieces, strict=True)]
+    return value.detach(), tree.map(torch.Tensor.detach, auxiliary), gradients
+
+
+def fold(step, carry, inputs, constants):
+    leaves, structure = tree.flatten(inputs)
+    outputs = []
+    for i in range(len(leaves[0])):
+        carry, output = step(carry, tree.unflatten(structure, [leaf[i] for leaf in leaves]), constants)
+        outputs.append(tree.flatten(output))
+    stacked = [torch.stack(column) for column in zip(*(leaves for leaves, _ in outputs), strict=True)]
+    return carry, tree.unflatten(outputs[0][1], stacked)
+
+
+def _jit(program):
+    """A straight program as TorchScript, traced on the first arrays it is called with."""
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    traced = None
+
+    def call(*arrays):
+        nonlocal traced
+        if traced is None:
+            graph = make_fx(lambda *leaves: tuple(recorder.run(program, sys.modules[__name__], leaves)))(*arrays)
+            graph.graph.eliminate_dead_code()
+            graph.recompile()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # make_fx's constants: they are meant to be constants
+                traced = torch.jit.freeze(torch.jit.trace(graph.eval(), arrays, check_trace=False))
+        return traced(*arrays)
+
+    return call
+
+
+def _loop(instruction):
+    carried, scanned, _ = instruction.arguments
+    n, end = len(carried), len(carried) + len(scanned)
+    step = _jit(instruction.body)
+
+    def call(*arrays):
+        carry, inputs, constants = arrays[:n], arrays[n:end], arrays[end:]
+        outputs = []
+        for slices in zip(*(leaf.unbind(0) for leaf in inputs), strict=True):
+            result = step(*carry, *slices, *constants)
+            carry = result[:n]
+            outputs.append(result[n:])
+        return [*carry, *(torch.stack(column) for column in zip(*outputs, strict=True))]
+
+    return call
+
+
+def compile(function, device="cpu"):
+    staged = {}
+
+    def run(*arguments):
+        leaves, structure = tree.flatten(arguments)
+        leaves = [asarray(leaf, device) for leaf in leaves]
+        key = (structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
+        with torch.no_grad():
+            if key not in staged:
+                examples = [leaf.cpu().numpy() for leaf in leaves]
+                staged[key] = recorder.stage(
+                    recorder.record(function, tree.unflatten(structure, examples)), _jit, _loop
+                )
+            outputs = staged[key](leaves)
+        return tree.unflatten(staged[key].program.structure, outputs)
+
+    return run
+
+
+def asarray(x, device="cpu"):
+    return x if isinstance(x, torch.Tensor) else torch.from_numpy(np.asarray(x)).to(device)
+
+
+def to_numpy(x):
+    return x.detach().cpu().numpy().copy()
+
+
+def device(name):
+    has_gpu = torch.cuda.is_available()
+    return {"auto": "cuda" if has_gpu else "cpu", "cuda": "cuda" if has_gpu else None}.get(name, name)
