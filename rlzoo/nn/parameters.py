@@ -1,0 +1,65 @@
+"""Parameters as one flat float32 vector and a static layout: name → offset, shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from rlzoo.backend import ops, tree
+
+Array = Any
+
+
+class Layout:
+    """Where each named array of a nested dict lies in the flat vector."""
+
+    def __init__(self, params: dict[str, Any]):
+        leaves, self.structure = tree.flatten(params)
+        self.shapes = tuple(np.shape(leaf) for leaf in leaves)
+        self.sizes = tuple(int(np.prod(shape)) for shape in self.shapes)
+        self.size = sum(self.sizes)
+        self.names = tuple(_names(params))
+
+    def flatten(self, params: dict[str, Any]) -> np.ndarray:
+        """The flat vector of these arrays, NumPy float32."""
+        leaves, structure = tree.flatten(params)
+        if structure != self.structure:
+            raise ValueError("these parameters do not have this layout's names")
+        return np.concatenate([np.asarray(leaf, np.float32).ravel() for leaf in leaves])
+
+    def split(self, flat: Array) -> dict[str, Any]:
+        """The named arrays of a flat vector; views of it where the engine has views."""
+        return tree.unflatten(self.structure, self._pieces(flat))
+
+    def _pieces(self, flat: Array) -> list[Array]:
+        pieces = ops.split(flat, self.sizes)
+        return [ops.reshape(piece, shape) for piece, shape in zip(pieces, self.shapes, strict=True)]
+
+    def value_and_grad(
+        self, loss: Callable[[dict[str, Any]], tuple[Array, Any]], flat: Array
+    ) -> tuple[Array, Any, Array]:
+        """Value, auxiliary tree and flat gradient of `loss(params) -> (scalar, auxiliary)` at `flat`.
+
+        Differentiates with respect to the pieces, never through slices of the flat vector.
+        """
+
+        def of_pieces(pieces: list[Array]) -> tuple[Array, Any]:
+            return loss(tree.unflatten(self.structure, pieces))
+
+        value, auxiliary, gradients = ops.value_and_grad(of_pieces, self._pieces(flat))
+        return value, auxiliary, ops.concat([ops.reshape(gradient, (-1,)) for gradient in gradients])
+
+    def range(self, group: str) -> tuple[int, int]:
+        """First and last-plus-one position of all that lies under a top-level name."""
+        inside = [i for i, name in enumerate(self.names) if name.split(".")[0] == group]
+        start = sum(self.sizes[: inside[0]])
+        return start, start + sum(self.sizes[inside[0] : inside[-1] + 1])
+
+
+def _names(params: dict[str, Any], prefix: str = "") -> list[str]:
+    names = []
+    for key, value in params.items():
+        names += _names(value, f"{prefix}{key}.") if isinstance(value, dict) else [prefix + key]
+    return names

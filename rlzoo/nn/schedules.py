@@ -1,0 +1,70 @@
+"""Values that change over training, written as text: `3e-4`, `linear(1e-3, 0)`, `linear(1, 0.04, 0.16)`.
+
+A schedule is a function of progress: 0 at the first environment step, 1 at the last. It is evaluated outside the
+compiled update and handed in as an array, so tracing never freezes it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, PlainSerializer
+
+NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+FORM = re.compile(rf"^(linear|exponential)\(\s*({NUMBER})\s*(?:,\s*({NUMBER})\s*)?(?:,\s*({NUMBER})\s*)?\)$")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """From `start` to `end` over the first `fraction` of training, then `end`."""
+
+    start: float
+    end: float
+    fraction: float = 1.0
+    kind: str = "constant"
+
+    def __call__(self, progress: float) -> float:
+        """The value at this progress, from 0 to 1."""
+        done = min(progress / self.fraction, 1.0)
+        if self.kind == "exponential":
+            return self.start * (self.end / self.start) ** done
+        return self.start + (self.end - self.start) * done
+
+    def __str__(self) -> str:
+        if self.kind == "constant":
+            return f"{self.start:g}"
+        tail = "" if self.fraction == 1.0 else f", {self.fraction:g}"
+        return f"{self.kind}({self.start:g}, {self.end:g}{tail})"
+
+
+def schedule(value: Any) -> Schedule:
+    """A schedule from a number or from text; raises ValueError on anything else."""
+    if isinstance(value, Schedule):
+        return value
+    try:
+        constant = float(value) if not isinstance(value, bool) else math.nan
+    except (TypeError, ValueError):
+        match = FORM.match(str(value).strip())
+        if match is None:
+            raise ValueError("write a number, or linear(start, end), linear(start, end, fraction)") from None
+        kind, start, end, fraction = match.groups()
+        made = Schedule(float(start), float(end or 0.0), float(fraction or 1.0), kind)
+        if not 0.0 < made.fraction <= 1.0:
+            raise ValueError("a schedule's fraction lies above 0 and at most at 1") from None
+        if kind == "exponential" and made.start * made.end <= 0.0:
+            raise ValueError("an exponential schedule's ends are both positive") from None
+        return made
+    if not math.isfinite(constant):
+        raise ValueError("write a finite number, or linear(start, end)")
+    return Schedule(constant, constant)
+
+
+def _plain(value: Schedule) -> float | str:
+    return value.start if value.kind == "constant" else str(value)
+
+
+Scheduled = Annotated[Schedule, BeforeValidator(schedule), PlainSerializer(_plain)]
+"""A config field's type: a number or a schedule."""
