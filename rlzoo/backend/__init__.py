@@ -1,1 +1,83 @@
-"""The engines: one module each, with the same ops (`ops`) and verbs (`compile`, `asarray`, `to_numpy`, `device`)."""
+"""The engines: one module each, with the same ops (`ops`) and verbs.
+
+`Engine` is one of them, chosen for an agent: its name, its device, and the verbs `compile`, `asarray` and `to_numpy`.
+The framework is imported when the engine is first used.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import cached_property
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+from rlzoo.backend import tree
+from rlzoo.errors import UserError, nearest
+
+ENGINES = ("jax", "torch", "tensorflow", "mindspore")  # in the order `auto` tries them
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def is_installed(name: str) -> bool:
+    """Whether the framework of this engine can be imported; imports nothing."""
+    return name == "numpy" or find_spec(name) is not None
+
+
+def choose(name: str | None = None) -> str:
+    """The engine's name from what was asked for: a name, or `auto`, or None for the environment variable RLZOO_BACKEND.
+
+    Raises UserError for an unknown name, a missing framework, or `auto` with none installed.
+    """
+    name = name or os.environ.get("RLZOO_BACKEND") or "auto"
+    if name == "auto":
+        for candidate in ENGINES:
+            if is_installed(candidate):
+                return candidate
+        raise UserError("no engine is installed: pip install 'rlzoo2[jax]' (or torch, tensorflow, mindspore)")
+    if name not in (*ENGINES, "numpy"):
+        raise UserError(f"unknown backend {name!r}{nearest(name, ENGINES)} (valid: auto, {', '.join(ENGINES)})")
+    if not is_installed(name):
+        raise UserError(f"backend {name!r} is not installed: pip install 'rlzoo2[{name}]'")
+    return name
+
+
+class Engine:
+    """One engine on one device. With `eager`, `compile` leaves functions as they are: slower, and easy to debug."""
+
+    def __init__(self, name: str | None = None, device: str = "auto", eager: bool = False):
+        self.name, self.eager, self._asked_device = choose(name), eager, device
+        if device not in DEVICES:
+            raise UserError(f"unknown device {device!r}{nearest(device, DEVICES)} (valid: {', '.join(DEVICES)})")
+
+    @cached_property
+    def module(self) -> ModuleType:
+        return import_module(f"rlzoo.backend.{self.name}")
+
+    @cached_property
+    def device(self) -> str:
+        """"cpu" or "cuda"; raises UserError if this engine sees no such device."""
+        found = self.module.device(self._asked_device)
+        if found is None:
+            raise UserError(f"{self.name} sees no {self._asked_device!r} device here: use --device cpu")
+        return found
+
+    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """`function` of trees of arrays (NumPy's or this engine's), compiled for each new shape.
+
+        The arrays of its first argument belong to the call: do not use them afterwards.
+        """
+        device = self.device
+        if not self.eager:
+            return self.module.compile(function, device)
+
+        def run(*arguments: Any) -> Any:
+            return function(*(tree.map(lambda leaf: self.module.asarray(leaf, device), x) for x in arguments))
+
+        return run
+
+    def to_numpy(self, arrays: Any) -> Any:
+        """The same tree with NumPy arrays, copied."""
+        return tree.map(self.module.to_numpy, arrays)

@@ -1,0 +1,53 @@
+"""The replay buffer: the last transitions, sampled uniformly."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+class ReplayBuffer:
+    """A ring of transitions in preallocated arrays; memory is touched as it fills.
+
+    Terminated and truncated are kept apart: `terminated` alone stops the bootstrap. `next_observation` is stored, so a
+    transition stays right where the environment was reset after it.
+    """
+
+    def __init__(self, capacity: int, observation: tuple[tuple[int, ...], type], action: tuple[tuple[int, ...], type]):
+        (observation_shape, observation_dtype), (action_shape, action_dtype) = observation, action
+        self.capacity, self.size, self.position = capacity, 0, 0
+        self.data = {
+            "observation": np.zeros((capacity, *observation_shape), observation_dtype),
+            "next_observation": np.zeros((capacity, *observation_shape), observation_dtype),
+            "action": np.zeros((capacity, *action_shape), action_dtype),
+            "reward": np.zeros(capacity, np.float32),
+            "terminated": np.zeros(capacity, np.float32),
+            "truncated": np.zeros(capacity, np.float32),
+        }
+
+    def __len__(self) -> int:
+        return self.size
+
+    def add(self, **rows: np.ndarray) -> None:
+        """Append rows `[N, ...]` of every field, over the oldest where the buffer is full."""
+        n = len(rows["reward"])
+        where = (self.position + np.arange(n)) % self.capacity
+        for name, column in self.data.items():
+            column[where] = rows[name]
+        self.position = (self.position + n) % self.capacity
+        self.size = min(self.size + n, self.capacity)
+
+    def sample(self, rng: np.random.Generator, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+        """Transitions drawn uniformly with replacement: fields `[*shape, ...]`."""
+        indices = rng.integers(self.size, size=shape)
+        return {name: column[indices] for name, column in self.data.items()}
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What a checkpoint holds of it: the filled rows and where the next goes."""
+        filled = {name: column[: self.size] for name, column in self.data.items()}
+        return filled | {"position": np.asarray(self.position)}
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        self.size = len(arrays["reward"])
+        self.position = int(arrays["position"])
+        for name, column in self.data.items():
+            column[: self.size] = arrays[name]

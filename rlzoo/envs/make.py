@@ -1,0 +1,89 @@
+"""Environments from what a user names: an id, "package.module:EnvId", or a Gymnasium Env or VectorEnv object."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+
+from rlzoo.errors import UserError, nearest
+
+
+def spec_of(env: Any) -> gym.envs.registration.EnvSpec | None:
+    """The Gymnasium spec of an id or an environment; None for an object that was not made by an id.
+
+    Raises UserError if the id is unknown, with the nearest known one.
+    """
+    if not isinstance(env, str):
+        if not isinstance(env, gym.Env | VectorEnv):
+            raise UserError(f"env must be an id, a gymnasium.Env or a gymnasium.vector.VectorEnv, not {env!r}")
+        return env.spec
+    module, _, name = env.rpartition(":")
+    if module:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise UserError(f"environment {env!r}: cannot import {module!r} ({error})") from None
+    try:
+        return gym.spec(name)
+    except gym.error.Error as error:
+        if isinstance(error, gym.error.DeprecatedEnv | gym.error.VersionNotFound) or name not in gym.registry:
+            near = nearest(name, gym.registry) or f" ({error})"
+            raise UserError(f"unknown environment {env!r}{near}; `rlzoo list envs` names those known") from None
+        raise UserError(f"environment {env!r}: {error}") from None
+
+
+def name_of(env: Any) -> str:
+    """The id an environment is known by, or its class name."""
+    if isinstance(env, str):
+        return env
+    spec = spec_of(env)
+    return spec.id if spec is not None else type(getattr(env, "unwrapped", env)).__name__
+
+
+def family_of(env: Any) -> str | None:
+    """The group an environment's hyperparameters may share: classic_control, box2d, mujoco, toy_text, atari, …"""
+    spec = spec_of(env)
+    entry = spec.entry_point if spec is not None else type(getattr(env, "unwrapped", env)).__module__
+    parts = str(entry).partition(":")[0].split(".")
+    if parts[0] == "ale_py":
+        return "atari"
+    return parts[2] if parts[:2] == ["gymnasium", "envs"] and len(parts) > 2 else None
+
+
+def make(env: Any, n_envs: int = 1, render_mode: str | None = None) -> VectorEnv:
+    """A vector environment: `n_envs` copies of an id, or the object that was given.
+
+    An Env object becomes a vector environment of one. Raises UserError for an unknown id or a missing dependency.
+    """
+    if isinstance(env, VectorEnv):
+        return env
+    if isinstance(env, gym.Env):
+        return SyncVectorEnv([lambda: env], autoreset_mode=AutoresetMode.SAME_STEP)
+    spec_of(env)
+
+    def one() -> gym.Env:
+        return gym.make(env, render_mode=render_mode)
+
+    try:
+        return SyncVectorEnv([one] * n_envs, autoreset_mode=AutoresetMode.SAME_STEP)
+    except gym.error.DependencyNotInstalled as error:
+        raise UserError(f"environment {env!r} needs more: {' '.join(str(error).split())}") from None
+
+
+def make_separate(env: Any, n_envs: int = 1, render_mode: str | None = None) -> VectorEnv:
+    """An environment of the same kind that shares nothing with `env`: for evaluation. Raises UserError if it cannot."""
+    if isinstance(env, str):
+        return make(env, n_envs, render_mode)
+    spec = spec_of(env)
+    if spec is not None:
+        return SyncVectorEnv(
+            [lambda: gym.make(spec, render_mode=render_mode)] * n_envs, autoreset_mode=AutoresetMode.SAME_STEP
+        )
+    try:
+        return make(copy.deepcopy(env))
+    except Exception as error:
+        raise UserError(f"{name_of(env)} cannot be copied ({error}): pass an environment to evaluate in, env=…") from None

@@ -1,0 +1,65 @@
+"""One way to step any Gymnasium vector environment, whatever its autoreset mode."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+
+
+class Transition(NamedTuple):
+    """One step of N environments. `observation` is where the next action is chosen; the rest describes the step."""
+
+    next_observation: np.ndarray  # the state the step really led to, `[N, *observation]`
+    reward: np.ndarray  # `[N]`
+    terminated: np.ndarray  # `[N]` bool
+    truncated: np.ndarray  # `[N]` bool
+    valid: np.ndarray  # `[N]` bool: false where the environment ignored the action and reset instead
+    observation: np.ndarray
+
+
+class Stepper:
+    """Steps a vector environment and tells what happened in the same words for every autoreset mode.
+
+    SAME_STEP: the final observation comes in `info["final_obs"]`. NEXT_STEP: a whole step, whose action is ignored,
+    goes to the reset, and is marked not valid. DISABLED: the finished environments are reset here.
+    """
+
+    def __init__(self, env: VectorEnv):
+        self.env, self.n_envs = env, env.num_envs
+        self.mode = AutoresetMode(env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
+        self.resetting = np.zeros(self.n_envs, bool)
+        self.all_valid = np.ones(self.n_envs, bool)
+
+    def reset(self, seed: int | None = None) -> np.ndarray:
+        """Start an episode in every environment; sub-environment i is seeded with `seed + i`."""
+        self.resetting = np.zeros(self.n_envs, bool)
+        observation, _ = self.env.reset(seed=seed)
+        return observation
+
+    def step(self, action: np.ndarray) -> Transition:
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        done = terminated | truncated
+        if self.mode is AutoresetMode.NEXT_STEP:
+            valid, self.resetting = ~self.resetting, done
+            return Transition(observation, reward, terminated, truncated, valid, observation)
+        if not done.any():
+            return Transition(observation, reward, terminated, truncated, self.all_valid, observation)
+        next_observation = observation.copy()
+        if self.mode is AutoresetMode.SAME_STEP:
+            for i in np.flatnonzero(done):
+                next_observation[i] = _final_observation(info, int(i))
+        else:
+            observation, _ = self.env.reset(options={"reset_mask": done})
+        return Transition(next_observation, reward, terminated, truncated, self.all_valid, observation)
+
+
+def _final_observation(info: dict[str, Any], i: int) -> Any:
+    for key in ("final_obs", "final_observation"):
+        if key in info and info[key][i] is not None:
+            return info[key][i]
+    raise ValueError(
+        "the vector environment says autoreset_mode SAME_STEP but gave no info['final_obs'] for a finished episode: "
+        "V(final observation) is needed where an episode is truncated"
+    )

@@ -1,0 +1,84 @@
+"""From observations to features: each encoder is a layer that takes the observations as the environment gives them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from rlzoo.backend import ops
+from rlzoo.errors import UserError
+from rlzoo.nn import Activation, Conv2D, Dense, Flatten, Layer, Sequential
+from rlzoo.nn.layers import Params, Shape
+
+Array = Any
+SMALLEST_IMAGE = 36  # pixels a side that the convolutions below need
+
+
+class VectorEncoder(Layer):
+    """Numbers as they are, flattened: `[N, *shape]` to `[N, size]` float32."""
+
+    def __call__(self, params: Params, x: Array) -> Array:
+        return ops.reshape(ops.astype(x, "float32"), (x.shape[0], math.prod(x.shape[1:])))
+
+
+class OneHotEncoder(Layer):
+    """Integers as one-hot vectors side by side: `[N]` or `[N, k]` to `[N, sum of counts]`; `start` is subtracted."""
+
+    counts: tuple[int, ...]
+    start: int = 0
+
+    def __call__(self, params: Params, x: Array) -> Array:
+        columns = ops.split(ops.reshape(ops.astype(x, "int32"), (x.shape[0], len(self.counts))), [1] * len(self.counts), 1)
+        coded = [ops.one_hot(ops.squeeze(c, 1) - self.start, n) for c, n in zip(columns, self.counts, strict=True)]
+        return coded[0] if len(coded) == 1 else ops.concat(coded, -1)
+
+
+class ImageEncoder(Layer):
+    """Pixels 0–255 scaled to 0–1, three convolutions and a dense layer (Mnih 2015): `[N, H, W, C]` to `[N, units]`."""
+
+    units: int = 512
+
+    @property
+    def network(self) -> Sequential:
+        convolutions = [Conv2D(32, 8, 4), Conv2D(64, 4, 2), Conv2D(64, 3, 1)]
+        relu = Activation("relu")
+        body = [layer for convolution in convolutions for layer in (convolution, relu)]
+        return Sequential((*body, Flatten(), Dense(self.units, math.sqrt(2)), relu))
+
+    def init(self, rng: np.random.Generator, shape: Shape) -> Params:
+        return self.network.init(rng, shape)
+
+    def __call__(self, params: Params, x: Array) -> Array:
+        return self.network(params, ops.astype(x, "float32") * (1.0 / 255.0))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return (self.units,)
+
+
+def is_image(space: spaces.Space) -> bool:
+    """Whether observations of this space are pixels: three axes of uint8."""
+    return isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) == 3
+
+
+def encoder_for(space: spaces.Space) -> Layer:
+    """The encoder of an observation space; raises UserError for a space that has none."""
+    if is_image(space):
+        height, width, channels = space.shape  # type: ignore[misc]
+        if min(height, width) < SMALLEST_IMAGE or channels > 16:
+            raise UserError(
+                f"images of shape {space.shape} do not fit: expected [height, width, channels] with both sides at "
+                f"least {SMALLEST_IMAGE}; resize or transpose them with a Gymnasium wrapper"
+            )
+        return ImageEncoder()
+    if isinstance(space, spaces.Box) or isinstance(space, spaces.MultiBinary):
+        return VectorEncoder()
+    if isinstance(space, spaces.Discrete):
+        return OneHotEncoder((int(space.n),), int(space.start))
+    if isinstance(space, spaces.MultiDiscrete):
+        return OneHotEncoder(tuple(int(n) for n in space.nvec.ravel()))
+    raise UserError(
+        f"no network reads observations of {space}: flatten it with gymnasium.wrappers.FlattenObservation"
+    )

@@ -1,0 +1,96 @@
+"""From action spaces to distributions, and from the distribution's actions to the environment's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from rlzoo.errors import UserError
+from rlzoo.nn.distributions import (
+    Bernoulli,
+    Categorical,
+    Distribution,
+    Gaussian,
+    MultiCategorical,
+    SquashedGaussian,
+)
+
+
+@dataclass(frozen=True)
+class Head:
+    """A distribution over a space's actions.
+
+    Learning and the buffers see the distribution's own actions, of `shape` and `dtype`; `to_env` makes them what the
+    environment takes, and is the only place where they are clipped or scaled.
+    """
+
+    distribution: Distribution
+    space: spaces.Space
+    shape: tuple[int, ...]
+    dtype: type
+
+    @property
+    def is_continuous(self) -> bool:
+        return isinstance(self.distribution, Gaussian | SquashedGaussian)
+
+    def to_env(self, action: np.ndarray) -> np.ndarray:
+        """Environment actions `[N, *space.shape]` from the distribution's `[N, *shape]`."""
+        space: Any = self.space
+        if isinstance(self.distribution, Categorical):
+            return action + space.start if space.start else action
+        if isinstance(self.distribution, Gaussian):
+            return np.clip(action, space.low.reshape(-1), space.high.reshape(-1)).reshape(-1, *space.shape)
+        if isinstance(self.distribution, SquashedGaussian):
+            low, high = space.low.reshape(-1), space.high.reshape(-1)
+            return (low + (0.5 * (action + 1.0)) * (high - low)).reshape(-1, *space.shape)
+        return action.reshape(-1, *space.shape)
+
+    def random(self, rng: np.random.Generator, batch: int) -> np.ndarray:
+        """Uniform actions `[batch, *shape]`, of the distribution's own kind."""
+        match self.distribution:
+            case Categorical(count):
+                return rng.integers(count, size=batch, dtype=np.int32)
+            case MultiCategorical(counts):
+                return rng.integers(counts, size=(batch, len(counts)), dtype=np.int32)
+            case Bernoulli(count):
+                return rng.integers(2, size=(batch, count), dtype=np.int32)
+            case SquashedGaussian(count):
+                return rng.uniform(-1.0, 1.0, (batch, count)).astype(np.float32)
+            case _:
+                return rng.standard_normal((batch, self.distribution.size), np.float32)
+
+
+def stochastic_head(space: spaces.Space) -> Head:
+    """The head of a policy-gradient actor: any of Discrete, MultiDiscrete, MultiBinary, Box."""
+    if isinstance(space, spaces.Discrete):
+        return Head(Categorical(int(space.n)), space, (), np.int32)
+    if isinstance(space, spaces.MultiDiscrete):
+        counts = tuple(int(n) for n in space.nvec.ravel())
+        return Head(MultiCategorical(counts), space, (len(counts),), np.int32)
+    if isinstance(space, spaces.MultiBinary):
+        count = int(np.prod(space.shape))
+        return Head(Bernoulli(count), space, (count,), np.int32)
+    if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
+        count = int(np.prod(space.shape))
+        return Head(Gaussian(count), space, (count,), np.float32)
+    raise UserError(f"no policy acts in {space} (it can act in Discrete, MultiDiscrete, MultiBinary and float Box)")
+
+
+def squashed_head(space: spaces.Space, algorithm: str) -> Head:
+    """The head of an actor that is bounded by a tanh; raises UserError unless the space is a bounded float Box."""
+    if not isinstance(space, spaces.Box) or not np.issubdtype(space.dtype, np.floating):
+        raise UserError(f"{algorithm} acts in continuous spaces (Box), not in {space}: use ppo or dqn here")
+    if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
+        raise UserError(f"{algorithm} needs bounded actions, not {space}: wrap with gymnasium.wrappers.RescaleAction")
+    count = int(np.prod(space.shape))
+    return Head(SquashedGaussian(count), space, (count,), np.float32)
+
+
+def discrete_head(space: spaces.Space, algorithm: str) -> Head:
+    """The head of an agent that compares action values; raises UserError unless the space is Discrete."""
+    if not isinstance(space, spaces.Discrete):
+        raise UserError(f"{algorithm} chooses among discrete actions (Discrete), not in {space}: use ppo or sac here")
+    return Head(Categorical(int(space.n)), space, (), np.int32)

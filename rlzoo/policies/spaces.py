@@ -1,0 +1,55 @@
+"""Gymnasium spaces as plain data, so that a saved agent can act without its environment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from rlzoo.errors import UserError
+
+
+def to_plain(space: spaces.Space) -> dict[str, Any]:
+    """A JSON-ready description of a Box, Discrete, MultiDiscrete or MultiBinary space."""
+    if isinstance(space, spaces.Box):
+        low, high = (np.where(np.isfinite(x), x, np.copysign(1e308, x)).tolist() for x in _bounds(space))
+        return {"kind": "Box", "shape": list(space.shape), "dtype": str(space.dtype), "low": low, "high": high}
+    if isinstance(space, spaces.Discrete):
+        return {"kind": "Discrete", "n": int(space.n), "start": int(space.start)}
+    if isinstance(space, spaces.MultiDiscrete):
+        return {"kind": "MultiDiscrete", "nvec": space.nvec.tolist()}
+    if isinstance(space, spaces.MultiBinary):
+        return {"kind": "MultiBinary", "n": np.asarray(space.n).tolist()}
+    raise UserError(f"space {space} is not supported (supported: Box, Discrete, MultiDiscrete, MultiBinary)")
+
+
+def _bounds(space: spaces.Box) -> tuple[np.ndarray, np.ndarray]:
+    """The bounds in float64, as one number where they are the same everywhere."""
+    bounds = []
+    for bound in (space.low, space.high):
+        bound = bound.astype(np.float64)
+        bounds.append(bound.flat[0] if bound.size and np.all(bound == bound.flat[0]) else bound)
+    return bounds[0], bounds[1]
+
+
+def from_plain(plain: dict[str, Any]) -> spaces.Space:
+    """The space that `to_plain` described."""
+    kind = plain["kind"]
+    if kind == "Box":
+        dtype = np.dtype(plain["dtype"])
+        limit = np.finfo(dtype).max if dtype.kind == "f" else None
+        bounds = []
+        for key in ("low", "high"):
+            bound = np.broadcast_to(np.asarray(plain[key], np.float64), plain["shape"])
+            if limit is not None:
+                bound = np.where(np.abs(bound) > limit, np.copysign(np.inf, bound), bound)
+            bounds.append(bound.astype(dtype))
+        return spaces.Box(bounds[0], bounds[1], tuple(plain["shape"]), dtype.type)
+    if kind == "Discrete":
+        return spaces.Discrete(plain["n"], start=plain["start"])
+    if kind == "MultiDiscrete":
+        return spaces.MultiDiscrete(np.asarray(plain["nvec"]))
+    if kind == "MultiBinary":
+        return spaces.MultiBinary(plain["n"])
+    raise ValueError(f"unknown kind of space {kind!r}")
