@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 import tempfile
+from builtins import max as builtins_max
 
 os.environ.setdefault("GLOG_v", "3")  # errors only; read when MindSpore is imported
 
@@ -23,7 +24,7 @@ from mindspore import mint, ops  # noqa: E402
 from rlzoo.backend import recorder, tree  # noqa: E402
 from rlzoo.backend.source import Module  # noqa: E402
 
-UNROLL = 10  # steps of a fold in one compiled call
+PRODUCT = ops.MatMul()
 
 
 def add(x, y):
@@ -179,6 +180,8 @@ def stop_gradient(x):
 
 
 def matmul(x, y):
+    if x.ndim == 2 and y.ndim == 2:
+        return PRODUCT(x, y)
     return ops.matmul(x, y)
 
 
@@ -191,8 +194,36 @@ def one_hot(indices, depth):
 
 
 def conv2d(x, kernel, stride):
-    y = ops.conv2d(ops.transpose(x, (0, 3, 1, 2)), ops.transpose(kernel, (3, 2, 0, 1)), None, stride, "valid")
-    return ops.transpose(y, (0, 2, 3, 1))
+    """By space-to-depth, crops and one matmul: the CPU's own convolution takes twenty times as long."""
+    n, height, width, channels = x.shape
+    size, filters = kernel.shape[0], kernel.shape[3]
+    rows, columns = (height - size) // stride + 1, (width - size) // stride + 1
+    blocks = (size + stride - 1) // stride  # the kernel's side, in blocks of stride × stride pixels
+    padded = blocks * stride
+    if padded > size:
+        kernel = ops.pad(kernel, (0, 0, 0, 0, 0, padded - size, 0, padded - size))
+    tall, wide = (rows - 1) * stride + padded, (columns - 1) * stride + padded
+    if tall > height or wide > width:
+        x = ops.pad(x, (0, 0, 0, builtins_max(wide - width, 0), 0, builtins_max(tall - height, 0)))
+    x = x[:, :tall, :wide, :]
+    depth = stride * stride * channels
+    x = ops.reshape(x, (n, tall // stride, stride, wide // stride, stride, channels))
+    x = ops.reshape(ops.transpose(x, (0, 1, 3, 2, 4, 5)), (n, tall // stride, wide // stride, depth))
+    crops = ()
+    for i in range(blocks):
+        band = ops.split(x, (i, rows, blocks - 1 - i), 1)[1] if blocks > 1 else x
+        for j in range(blocks):
+            crops = crops + (ops.split(band, (j, columns, blocks - 1 - j), 2)[1] if blocks > 1 else band,)
+    patches = ops.reshape(ops.concat(crops, 3), (n * rows * columns, blocks * blocks * depth))
+    kernel = ops.reshape(kernel, (blocks, stride, blocks, stride, channels, filters))
+    kernel = ops.reshape(ops.transpose(kernel, (0, 2, 1, 3, 4, 5)), (blocks * blocks * depth, filters))
+    return ops.reshape(PRODUCT(patches, kernel), (n, rows, columns, filters))
+
+
+def place(x, row, indices, index):
+    """x with `row` at `index` of its leading axis; `indices` counts that axis."""
+    here = ops.reshape(ops.equal(indices, index), (x.shape[0],) + (1,) * row.ndim)
+    return ops.where(here, ops.expand_dims(row, 0), x)
 
 
 def astype(x, dtype):
@@ -259,53 +290,32 @@ def _load(module):
     return loaded
 
 
-def _jit(program):
-    module = Module(__name__)
-    name = module.function(program)
-    return ms.jit(getattr(_load(module), name))
-
-
-def _loop(instruction):
-    carried, scanned, _ = instruction.arguments
-    n, end = len(carried), len(carried) + len(scanned)
-    step = _jit(instruction.body)
-
-    def call(*arrays):
-        carry, constants = arrays[:n], arrays[end:]
-        inputs = [to_numpy(leaf) for leaf in arrays[n:end]]
-        outputs = []
-        for slices in zip(*inputs, strict=True):
-            result = step(*carry, *map(asarray, slices), *constants)
-            carry = result[:n]
-            outputs.append(result[n:])
-        return [*carry, *(asarray(np.stack([to_numpy(x) for x in column])) for column in zip(*outputs, strict=True))]
-
-    return call
-
-
 def compile(function, device="cpu"):
-    staged = {}
+    compiled = {}
 
     def run(*arguments):
         leaves, structure = tree.flatten(arguments)
         leaves = [asarray(leaf) for leaf in leaves]
         key = (structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
-        if key not in staged:
-            examples = [to_numpy(leaf) for leaf in leaves]
-            staged[key] = recorder.stage(recorder.record(function, tree.unflatten(structure, examples)), _jit, _loop)
-        return tree.unflatten(staged[key].program.structure, staged[key](leaves))
+        if key not in compiled:
+            examples = tree.unflatten(structure, [to_numpy(leaf) for leaf in leaves])
+            program = recorder.record(function, examples)
+            module = Module(__name__)
+            name = module.function(program)
+            compiled[key] = ms.jit(getattr(_load(module), name)), program.structure
+        call, result = compiled[key]
+        return tree.unflatten(result, list(call(*leaves)))
 
     return run
 
 
 def asarray(x, device="cpu"):
-    return x if isinstance(x, ms.Tensor) else ms.Tensor(np.asarray(x))
+    return x if isinstance(x, ms.Tensor) else ms.Tensor(np.asarray(x))  # a copy: calls return before they have run
 
 
 def to_numpy(x):
-    return x.asnumpy().copy()
+    return x.asnumpy().copy()  # asnumpy shares the tensor's memory
 
 
 def device(name):
-    has_gpu = "GPU" in ms.hal.get_available_devices() if hasattr(ms, "hal") else False
-    return {"auto": "cuda" if has_gpu else "cpu", "cuda": "cuda" if has_gpu else None}.get(name, name)
+    return {"auto": "cpu", "cpu": "cpu"}.get(name)

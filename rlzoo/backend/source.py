@@ -14,8 +14,8 @@ OPERATORS = dict(add="+", subtract="-", multiply="*", divide="/", less="<", grea
 class Module:
     """A module's source as it grows: functions from programs, constants beside them.
 
-    `backend.OP(...)` in the text are calls of the engine's own ops; `value_and_grad` of a body becomes a call of
-    `gradient_K`, which the text makes of the function `body_K` by `backend.gradient(body_K, positions)`.
+    `backend.OP(...)` in the text are calls of the engine's own ops. `value_and_grad` of a body becomes a call of what
+    `backend.gradient(body_K, positions)` makes of the function `body_K`; a fold becomes a `while` around its step.
     """
 
     def __init__(self, backend: str):
@@ -23,7 +23,7 @@ class Module:
         self.constants: dict[str, np.ndarray] = {}
         self.functions = 0
 
-    def function(self, program: Program, repeat: int = 0) -> str:
+    def function(self, program: Program) -> str:
         """Write `program` as a function of its inputs and captures that returns a tuple; its name."""
         name = f"body_{self.functions}"
         self.functions += 1
@@ -68,7 +68,12 @@ class _Writer:
     def write(self, instruction: Instruction) -> None:
         base = len(self.names)
         names = [self.define(node, f"t{base + i}") for i, node in enumerate(instruction.outputs)]
-        self.lines.append(f"{', '.join(names)} = {self._right_hand_side(instruction)}")
+        if instruction.op == "value_and_grad":
+            self._write_gradient(instruction, names)
+        elif instruction.op == "fold":
+            self._write_fold(instruction, names)
+        else:
+            self.lines.append(f"{', '.join(names)} = {self._right_hand_side(instruction)}")
 
     def _right_hand_side(self, instruction: Instruction) -> str:
         op = instruction.op
@@ -78,18 +83,49 @@ class _Writer:
         if op in OPERATORS:
             return f"{arguments[0]} {OPERATORS[op]} {arguments[1]}"
         if op == "getitem":
-            return f"{arguments[0]}[{arguments[1].strip('()')}]"
-        if op == "value_and_grad":
-            body = instruction.body
-            assert body is not None
-            name, count = self.module.function(body), len(body.inputs)
-            self.module.text += f"\n\ngradient_of_{name} = backend.gradient({name}, {tuple(range(count))})\n"
-            values = [f"v{self.lines.__len__()}_{i}" for i in range(len(body.outputs))]
-            pieces = [f"g{self.lines.__len__()}_{i}" for i in range(count)]
-            self.lines.append(f"values, pieces = gradient_of_{name}({', '.join(arguments)})")
-            for i, value in enumerate(values):
-                self.lines.append(f"{value} = values[{i}]")
-            for i, piece in enumerate(pieces):
-                self.lines.append(f"{piece} = pieces[{i}]")
-            return ", ".join(values + pieces)
+            return f"{arguments[0]}[{_index(instruction.arguments[1].value)}]"
         return f"backend.{op}({', '.join(arguments)})"
+
+    def _write_gradient(self, instruction: Instruction, names: list[str]) -> None:
+        body = instruction.body
+        assert body is not None
+        function, count = self.module.function(body), len(body.inputs)
+        self.module.text += f"\n\ngradient_of_{function} = backend.gradient({function}, {tuple(range(count))})\n"
+        arguments = ", ".join(self.expression(argument) for argument in instruction.arguments)
+        self.lines.append(f"values, pieces = gradient_of_{function}({arguments})")
+        n = len(body.outputs)
+        self.lines += [f"{name} = values[{i}]" for i, name in enumerate(names[:n])]
+        self.lines += [f"{name} = pieces[{i}]" for i, name in enumerate(names[n:])]
+
+    def _write_fold(self, instruction: Instruction, names: list[str]) -> None:
+        carried, scanned, fixed = instruction.arguments
+        assert instruction.body is not None
+        function, n = self.module.function(instruction.body), len(carried)
+        length, counter = len(scanned[0].value), f"i_{names[0]}"
+        for name, start in zip(names[:n], carried, strict=True):
+            self.lines.append(f"{name} = {self.expression(start)}")
+        for name, node in zip(names[n:], instruction.outputs[n:], strict=True):
+            self.lines.append(f"{name} = {self.module.constant(np.zeros_like(node.value))}")
+        steps = self.module.constant(np.arange(length, dtype=np.int32))
+        slices = [f"backend.take({self.expression(leaf)}, {counter}, 0)" for leaf in scanned]
+        arguments = ", ".join([*names[:n], *slices, *(self.expression(leaf) for leaf in fixed)])
+        self.lines += [
+            f"{counter} = {self.module.constant(np.int32(0))}",
+            f"while {counter} < {length}:",
+            f"    results = {function}({arguments})",
+            *(f"    {name} = results[{i}]" for i, name in enumerate(names[:n])),
+            *(
+                f"    {name} = backend.place({name}, results[{i + n}], {steps}, {counter})"
+                for i, name in enumerate(names[n:])
+            ),
+            f"    {counter} = {counter} + 1",
+        ]
+
+
+def _index(key: Any) -> str:
+    """An index as it is written between brackets."""
+    if isinstance(key, tuple):
+        return ", ".join(map(_index, key))
+    if isinstance(key, slice):
+        return ":".join("" if part is None else str(part) for part in (key.start, key.stop, key.step or 1))
+    return "..." if key is Ellipsis else str(key)
