@@ -1,10 +1,17 @@
-"""JAX: `jit` with the first argument donated, `lax.scan` for folds."""
+"""JAX: `jit`, with the first argument donated where asked, and `lax.scan` for folds.
+
+Trees are taken apart and put together here, for JAX would sort the keys of dicts.
+"""
 
 from __future__ import annotations
+
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from rlzoo.backend import tree
 
 add, subtract, multiply, divide, power = jnp.add, jnp.subtract, jnp.multiply, jnp.divide, jnp.power
 minimum, maximum, where = jnp.minimum, jnp.maximum, jnp.where
@@ -70,21 +77,47 @@ def one_hot(indices, depth):
 
 
 def value_and_grad(function, arrays):
-    (value, auxiliary), gradients = jax.value_and_grad(function, has_aux=True)(list(arrays))
-    return value, auxiliary, gradients
+    structures = []
+
+    def flat(pieces):
+        value, auxiliary = function(pieces)
+        leaves, structure = tree.flatten(auxiliary)
+        structures.append(structure)
+        return value, leaves
+
+    (value, leaves), gradients = jax.value_and_grad(flat, has_aux=True)(list(arrays))
+    return value, tree.unflatten(structures[-1], leaves), gradients
 
 
 def fold(step, carry, inputs, constants):
-    return jax.lax.scan(lambda state, x: step(state, x, constants), carry, inputs)
+    (carried, carry_structure), (scanned, input_structure) = tree.flatten(carry), tree.flatten(inputs)
+    structures = []
+
+    def flat(state, x):
+        new, output = step(tree.unflatten(carry_structure, state), tree.unflatten(input_structure, x), constants)
+        leaves, structure = tree.flatten(output)
+        structures.append(structure)
+        return tree.flatten(new)[0], leaves
+
+    carried, outputs = jax.lax.scan(flat, carried, scanned)
+    return tree.unflatten(carry_structure, carried), tree.unflatten(structures[-1], outputs)
 
 
-def compile(function, device="cpu"):
-    jitted = jax.jit(function, donate_argnums=0)
+def compile(function, device="cpu", donate=False):
     place = jax.devices("gpu" if device == "cuda" else "cpu")[0]
+    structures = {}  # of the outputs, by that of the inputs
+
+    @partial(jax.jit, static_argnums=0, donate_argnums=1 if donate else ())
+    def jitted(structure, first, rest):
+        outputs, structures[structure] = tree.flatten(function(*tree.unflatten(structure, [*first, *rest])))
+        return outputs
 
     def run(*arguments):
+        leaves, structure = tree.flatten(arguments)
+        donated = len(tree.flatten(arguments[0])[0])
         with jax.default_device(place):
-            return jitted(*arguments)
+            outputs = jitted(structure, leaves[:donated], leaves[donated:])
+        return tree.unflatten(structures[structure], outputs)
 
     return run
 

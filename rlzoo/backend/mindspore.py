@@ -17,12 +17,12 @@ from builtins import max as builtins_max
 
 os.environ.setdefault("GLOG_v", "3")  # errors only; read when MindSpore is imported
 
-import mindspore as ms  # noqa: E402
-import numpy as np  # noqa: E402
-from mindspore import mint, ops  # noqa: E402
+import mindspore as ms
+import numpy as np
+from mindspore import ops
 
-from rlzoo.backend import recorder, tree  # noqa: E402
-from rlzoo.backend.source import Module  # noqa: E402
+from rlzoo.backend import recorder, tree
+from rlzoo.backend.source import Module
 
 PRODUCT = ops.MatMul()
 
@@ -196,13 +196,13 @@ def one_hot(indices, depth):
 def conv2d(x, kernel, stride):
     """By space-to-depth, crops and one matmul: the CPU's own convolution takes twenty times as long."""
     n, height, width, channels = x.shape
-    size, filters = kernel.shape[0], kernel.shape[3]
-    rows, columns = (height - size) // stride + 1, (width - size) // stride + 1
-    blocks = (size + stride - 1) // stride  # the kernel's side, in blocks of stride × stride pixels
-    padded = blocks * stride
-    if padded > size:
-        kernel = ops.pad(kernel, (0, 0, 0, 0, 0, padded - size, 0, padded - size))
-    tall, wide = (rows - 1) * stride + padded, (columns - 1) * stride + padded
+    rows, columns = (height - kernel.shape[0]) // stride + 1, (width - kernel.shape[1]) // stride + 1
+    down, across = (kernel.shape[0] + stride - 1) // stride, (kernel.shape[1] + stride - 1) // stride
+    filters = kernel.shape[3]  # the kernel is `down` by `across` blocks of stride × stride pixels
+    below, beside = down * stride - kernel.shape[0], across * stride - kernel.shape[1]
+    if below + beside > 0:
+        kernel = ops.pad(kernel, (0, 0, 0, 0, 0, beside, 0, below))
+    tall, wide = (rows - 1 + down) * stride, (columns - 1 + across) * stride
     if tall > height or wide > width:
         x = ops.pad(x, (0, 0, 0, builtins_max(wide - width, 0), 0, builtins_max(tall - height, 0)))
     x = x[:, :tall, :wide, :]
@@ -210,13 +210,14 @@ def conv2d(x, kernel, stride):
     x = ops.reshape(x, (n, tall // stride, stride, wide // stride, stride, channels))
     x = ops.reshape(ops.transpose(x, (0, 1, 3, 2, 4, 5)), (n, tall // stride, wide // stride, depth))
     crops = ()
-    for i in range(blocks):
-        band = ops.split(x, (i, rows, blocks - 1 - i), 1)[1] if blocks > 1 else x
-        for j in range(blocks):
-            crops = crops + (ops.split(band, (j, columns, blocks - 1 - j), 2)[1] if blocks > 1 else band,)
-    patches = ops.reshape(ops.concat(crops, 3), (n * rows * columns, blocks * blocks * depth))
-    kernel = ops.reshape(kernel, (blocks, stride, blocks, stride, channels, filters))
-    kernel = ops.reshape(ops.transpose(kernel, (0, 2, 1, 3, 4, 5)), (blocks * blocks * depth, filters))
+    for i in range(down):
+        band = ops.split(x, (i, rows, down - 1 - i), 1)[1] if down > 1 else x
+        for j in range(across):
+            crop = ops.split(band, (j, columns, across - 1 - j), 2)[1] if across > 1 else band
+            crops = crops + (crop,)  # type: ignore[assignment]  # noqa: RUF005  (MindSpore's parser: no unpacking)
+    patches = ops.reshape(ops.concat(crops, 3), (n * rows * columns, down * across * depth))
+    kernel = ops.reshape(kernel, (down, stride, across, stride, channels, filters))
+    kernel = ops.reshape(ops.transpose(kernel, (0, 2, 1, 3, 4, 5)), (down * across * depth, filters))
     return ops.reshape(PRODUCT(patches, kernel), (n, rows, columns, filters))
 
 
@@ -253,7 +254,8 @@ def value_and_grad(function, arrays):
         return (value, *leaves, value)
 
     values, gradients = gradient(body, tuple(range(len(arrays))))(*arrays)
-    return values[0], tree.unflatten(structures[-1], list(values[1:-1])), list(gradients)
+    gradients = [gradients] if len(arrays) == 1 else list(gradients)  # that of one array comes bare
+    return values[0], tree.unflatten(structures[-1], list(values[1:-1])), gradients
 
 
 def fold(step, carry, inputs, constants):
@@ -266,7 +268,7 @@ def fold(step, carry, inputs, constants):
     return carry, tree.unflatten(outputs[0][1], stacked)
 
 
-# ---- generated source -------------------------------------------------------------------------------------------------
+# ---- generated source ------------------------------------------------------------------------------------------------
 _FOLDER = None
 _NUMBER = itertools.count()
 
@@ -282,6 +284,7 @@ def _load(module):
     with open(path, "w") as file:
         file.write(module.text)
     spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
     loaded = importlib.util.module_from_spec(spec)
     sys.modules[name] = loaded
     for constant, value in module.constants.items():
@@ -290,7 +293,7 @@ def _load(module):
     return loaded
 
 
-def compile(function, device="cpu"):
+def compile(function, device="cpu", donate=False):
     compiled = {}
 
     def run(*arguments):

@@ -2,7 +2,7 @@
 
 Each acts on what it is given: NumPy arrays give NumPy arrays, torch tensors give torch tensors. The engine is found by
 the type of the arguments (cached); there are no wrapper objects and there is no global mode, so two engines can live in
-one process. `+ - * / @` and comparisons may be used directly on arrays; Python numbers mix with everything.
+one process. `+ - * / ** @ < > ==` may be used directly on arrays; Python numbers mix with everything.
 
 Verbs that act on functions are at the end: `value_and_grad` and `fold`.
 """
@@ -20,9 +20,8 @@ from rlzoo.backend import tree
 
 Array = Any  # an array of any engine
 _HOMES = {"torch": "torch", "tensorflow": "tensorflow", "mindspore": "mindspore", "jax": "jax", "jaxlib": "jax"}
-_MODULES: dict[type, ModuleType] = {
-    kind: numpy_backend for kind in (np.ndarray, float, int, bool, np.float32, np.float64, np.int32, np.int64, np.bool_)
-}
+_NUMPY_TYPES = (np.ndarray, float, int, bool, np.float32, np.float64, np.int32, np.int64, np.bool_)
+_MODULES: dict[type, ModuleType] = dict.fromkeys(_NUMPY_TYPES, numpy_backend)
 
 
 def _backend_of_type(kind: type) -> ModuleType:
@@ -302,5 +301,12 @@ def fold(
     `step(carry, input, constants) -> (carry, output)`, all trees of arrays. It must read arrays from its arguments
     only, and keep the carry's shapes. `output` may be None.
     """
+
+    def checked(state: Any, x: Any, constants: Any) -> tuple[Any, Any]:
+        new, output = step(state, x, constants)
+        if tree.flatten(new)[1] != tree.flatten(carry)[1]:
+            raise TypeError("a fold's step must return a carry of the structure it was given, dicts in the same order")
+        return new, output
+
     leaves, _ = tree.flatten((carry, inputs, constants))
-    return backend_of(*leaves).fold(step, carry, inputs, constants)
+    return backend_of(*leaves).fold(checked, carry, inputs, constants)

@@ -129,7 +129,7 @@ def emit(op: str, *arguments: Any, value: Any) -> Node:
     return _innermost(arguments).emit(op, arguments, [value])
 
 
-# ---- the ops: whatever the reference backend has, recorded as it runs -------------------------------------------------
+# ---- the ops: whatever the reference backend has, recorded as it runs ------------------------------------------------
 def _recorded(name: str) -> Callable[..., Any]:
     run = getattr(reference, name)
 
@@ -140,15 +140,14 @@ def _recorded(name: str) -> Callable[..., Any]:
     return op
 
 
-ELEMENTWISE = (
-    "add subtract multiply divide power minimum maximum where equal less greater abs negative exp log sqrt square tanh "
-    "sigmoid softplus relu"
-).split()
-OTHERS = (
-    "sum mean max argmax logsumexp log_softmax softmax reshape permute_dims expand_dims squeeze broadcast_to concat "
-    "stack astype zeros_like stop_gradient matmul conv2d take one_hot"
-).split()
-for _name in ELEMENTWISE + OTHERS:
+RECORDED = (
+    "add", "subtract", "multiply", "divide", "power", "minimum", "maximum", "where", "equal", "less", "greater",
+    "abs", "negative", "exp", "log", "sqrt", "square", "tanh", "sigmoid", "softplus", "relu",
+    "sum", "mean", "max", "argmax", "logsumexp", "log_softmax", "softmax", "reshape", "permute_dims", "expand_dims",
+    "squeeze", "broadcast_to", "concat", "stack", "astype", "zeros_like", "stop_gradient", "matmul", "conv2d", "take",
+    "one_hot",
+)  # fmt: skip
+for _name in RECORDED:
     globals()[_name] = _recorded(_name)
 
 
@@ -167,15 +166,17 @@ def _operator(name: str, swapped: bool) -> Callable[[Any, Any], Any]:
     return (lambda self, other: op(other, self)) if swapped else (lambda self, other: op(self, other))
 
 
-_OPERATORS = dict(add="add", sub="subtract", mul="multiply", truediv="divide", matmul="matmul", pow="power")
-for _symbol, _name in _OPERATORS.items():
+_ARITHMETIC = {
+    "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "matmul": "matmul", "pow": "power",
+}  # fmt: skip
+for _symbol, _name in _ARITHMETIC.items():
     setattr(Node, f"__{_symbol}__", _operator(_name, swapped=False))
     setattr(Node, f"__r{_symbol}__", _operator(_name, swapped=True))
-for _symbol, _name in dict(lt="less", gt="greater").items():
+for _symbol, _name in {"lt": "less", "gt": "greater", "eq": "equal"}.items():
     setattr(Node, f"__{_symbol}__", _operator(_name, swapped=False))
 
 
-# ---- the verbs --------------------------------------------------------------------------------------------------------
+# ---- the verbs -------------------------------------------------------------------------------------------------------
 def value_and_grad(function, arrays):
     parent = _innermost(arrays)
     body = Program(parent)
@@ -268,7 +269,7 @@ def _run_gradient(instruction: Instruction, backend: Any, arguments: list[Any]) 
     return [value, *auxiliary, *gradients]
 
 
-# ---- staging: straight pieces are compiled, the folds between them are loops over a compiled step ---------------------
+# ---- staging: straight pieces are compiled, the folds between them are loops over a compiled step --------------------
 def segments(program: Program) -> Iterator[Program | Instruction]:
     """`program` cut at its folds: straight pieces (with the nodes they need as inputs) and the folds in turn."""
     pieces: list[list[Instruction] | Instruction] = [[]]

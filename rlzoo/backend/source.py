@@ -8,7 +8,7 @@ import numpy as np
 
 from rlzoo.backend.recorder import Instruction, Node, Program, _Constant
 
-OPERATORS = dict(add="+", subtract="-", multiply="*", divide="/", less="<", greater=">")
+OPERATORS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "less": "<", "greater": ">"}
 
 
 class Module:
@@ -23,15 +23,19 @@ class Module:
         self.constants: dict[str, np.ndarray] = {}
         self.functions = 0
 
-    def function(self, program: Program) -> str:
-        """Write `program` as a function of its inputs and captures that returns a tuple; its name."""
+    def function(self, program: Program, with_auxiliary: bool = False) -> str:
+        """Write `program` as a function of its inputs and captures that returns a tuple; its name.
+
+        `with_auxiliary` makes a lone output two, since MindSpore's gradient with auxiliary values wants one at least.
+        """
         name = f"body_{self.functions}"
         self.functions += 1
         writer = _Writer(self)
         parameters = [writer.define(node, f"x{i}") for i, node in enumerate((*program.inputs, *program.captures))]
         for instruction in program.instructions:
             writer.write(instruction)
-        results = ", ".join(writer.expression(node) for node in program.outputs)
+        outputs = program.outputs * 2 if with_auxiliary and len(program.outputs) == 1 else program.outputs
+        results = ", ".join(writer.expression(node) for node in outputs)
         lines = "".join(f"    {line}\n" for line in writer.lines)
         self.text += f"\n\ndef {name}({', '.join(parameters)}):\n{lines}    return ({results},)\n"
         return name
@@ -89,10 +93,12 @@ class _Writer:
     def _write_gradient(self, instruction: Instruction, names: list[str]) -> None:
         body = instruction.body
         assert body is not None
-        function, count = self.module.function(body), len(body.inputs)
+        function, count = self.module.function(body, with_auxiliary=True), len(body.inputs)
         self.module.text += f"\n\ngradient_of_{function} = backend.gradient({function}, {tuple(range(count))})\n"
         arguments = ", ".join(self.expression(argument) for argument in instruction.arguments)
         self.lines.append(f"values, pieces = gradient_of_{function}({arguments})")
+        if count == 1:
+            self.lines.append("pieces = (pieces,)")  # MindSpore gives the gradient of one argument bare
         n = len(body.outputs)
         self.lines += [f"{name} = values[{i}]" for i, name in enumerate(names[:n])]
         self.lines += [f"{name} = pieces[{i}]" for i, name in enumerate(names[n:])]

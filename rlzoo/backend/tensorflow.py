@@ -8,9 +8,9 @@ import numpy as np
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is imported
 
-import tensorflow as tf  # noqa: E402
+import tensorflow as tf
 
-from rlzoo.backend import tree  # noqa: E402
+from rlzoo.backend import tree
 
 add, subtract, multiply, divide, power = tf.add, tf.subtract, tf.multiply, tf.divide, tf.pow
 minimum, maximum, where = tf.minimum, tf.maximum, tf.where
@@ -72,7 +72,8 @@ def value_and_grad(function, arrays):
         arrays = [tf.identity(array) for array in arrays]
         tape.watch(arrays)
         value, auxiliary = function(arrays)
-    return value, auxiliary, tape.gradient(value, arrays, unconnected_gradients="zero")
+    gradients = tape.gradient(value, arrays, unconnected_gradients="zero")
+    return value, auxiliary, [tf.convert_to_tensor(gradient) for gradient in gradients]  # a gather's come as slices
 
 
 def fold(step, carry, inputs, constants):
@@ -111,7 +112,7 @@ def _output_shapes(step, carry, x, constants):
     return found["output"]
 
 
-def compile(function, device="cpu"):
+def compile(function, device="cpu", donate=False):
     structures = {}
     place = "/GPU:0" if device == "cuda" else "/CPU:0"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import sys
 import warnings
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -84,6 +85,7 @@ def conv2d(x, kernel, stride):
 
 
 def take(x, indices, axis):
+    axis = axis % x.ndim
     taken = torch.index_select(x, axis, indices.reshape(-1))
     return taken.reshape(x.shape[:axis] + indices.shape + x.shape[axis + 1 :])
 
@@ -93,12 +95,17 @@ def one_hot(indices, depth):
 
 
 def value_and_grad(function, arrays):
-    with torch.enable_grad():
-        pieces = [array.detach().requires_grad_(True) for array in arrays]
-        value, auxiliary = function(pieces)
-        gradients = torch.autograd.grad(value, pieces, allow_unused=True)
-    gradients = [torch.zeros_like(x) if g is None else g for g, x in zip(gradients, pieces, strict=True)]
-    return value.detach(), tree.map(torch.Tensor.detach, auxiliary), gradients
+    structures = []
+
+    def flat(*pieces):
+        value, auxiliary = function(list(pieces))
+        leaves, structure = tree.flatten(auxiliary)
+        structures.append(structure)
+        return value, leaves
+
+    differentiated = torch.func.grad_and_value(flat, argnums=tuple(range(len(arrays))), has_aux=True)
+    gradients, (value, leaves) = differentiated(*arrays)
+    return value, tree.unflatten(structures[-1], leaves), list(gradients)
 
 
 def fold(step, carry, inputs, constants):
@@ -111,6 +118,22 @@ def fold(step, carry, inputs, constants):
     return carry, tree.unflatten(outputs[0][1], stacked)
 
 
+def _convolution_backward(gradient, x, kernel, bias_sizes, stride, *others):
+    """The gradients of `conv2d`, by a scripted call: the tracer refuses the operator's list of booleans."""
+    return _conv2d_gradients()(gradient, x, kernel, stride[0], others[-1][0])
+
+
+@lru_cache(maxsize=1)
+def _conv2d_gradients():
+    def gradients(gradient: torch.Tensor, x: torch.Tensor, kernel: torch.Tensor, stride: int, of_x: bool):
+        for_x, for_kernel, _ = torch.ops.aten.convolution_backward(
+            gradient, x, kernel, None, [stride, stride], [0, 0], [1, 1], False, [0, 0], 1, [of_x, True, False]
+        )
+        return for_x if of_x else for_kernel, for_kernel  # what is not wanted is undefined, which no tracer takes
+
+    return torch.jit.script(gradients)
+
+
 def _jit(program):
     """A straight program as TorchScript, traced on the first arrays it is called with."""
     from torch.fx.experimental.proxy_tensor import make_fx
@@ -121,6 +144,9 @@ def _jit(program):
         nonlocal traced
         if traced is None:
             graph = make_fx(lambda *leaves: tuple(recorder.run(program, sys.modules[__name__], leaves)))(*arrays)
+            for node in graph.graph.nodes:
+                if node.target is torch.ops.aten.convolution_backward.default:
+                    node.target = _convolution_backward
             graph.graph.eliminate_dead_code()
             graph.recompile()
             with warnings.catch_warnings():
@@ -148,7 +174,7 @@ def _loop(instruction):
     return call
 
 
-def compile(function, device="cpu"):
+def compile(function, device="cpu", donate=False):
     staged = {}
 
     def run(*arguments):
@@ -158,11 +184,10 @@ def compile(function, device="cpu"):
         with torch.no_grad():
             if key not in staged:
                 examples = [leaf.cpu().numpy() for leaf in leaves]
-                staged[key] = recorder.stage(
-                    recorder.record(function, tree.unflatten(structure, examples)), _jit, _loop
-                )
-            outputs = staged[key](leaves)
-        return tree.unflatten(staged[key].program.structure, outputs)
+                program = recorder.record(function, tree.unflatten(structure, examples))
+                staged[key] = recorder.stage(program, _jit, _loop), program.structure
+            call, result = staged[key]
+            return tree.unflatten(result, call(leaves))
 
     return run
 

@@ -51,7 +51,7 @@ def lambda_return(
 ) -> Array:
     """The λ-return (Sutton 2018, eq. 12.18): G_t = r_t + γ ((1 − λ) V(s_{t+1}) + λ G_{t+1}).
 
-    λ = 0 is the one-step target, λ = 1 Monte Carlo; where the episode or the rollout ends, the value stands for the rest.
+    λ = 0 is the one-step target, λ = 1 Monte Carlo; where episode or rollout ends, the value stands for the rest.
     """
     _check(reward, next_value, terminated, done)
     alive = 1.0 - terminated

@@ -1,0 +1,31 @@
+"""The engines that tests run on. On a user's machine a missing engine is a skip; in CI nothing is skipped."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+
+import pytest
+
+ENGINES = ("jax", "torch", "tensorflow", "mindspore")
+
+
+@pytest.fixture(scope="session", params=ENGINES)
+def engine(request):
+    """The backend module of each engine in turn."""
+    try:
+        return import_module(f"rlzoo.backend.{request.param}")
+    except ImportError as error:
+        if os.environ.get("CI") or os.environ.get("RLZOO_ALL_ENGINES"):
+            raise
+        pytest.skip(f"{request.param} is not installed: {error}")
+
+
+@pytest.fixture(scope="session")
+def eager(engine):
+    """The same backend module, made ready for calls that are not compiled."""
+    if engine.__name__.endswith("mindspore"):
+        import mindspore
+
+        mindspore.runtime.launch_blocking()  # many times faster where each call is one small op
+    return engine
