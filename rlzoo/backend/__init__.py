@@ -14,6 +14,8 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from rlzoo.backend import tree
 from rlzoo.errors import UserError, nearest
 
@@ -64,14 +66,14 @@ class Engine:
             raise UserError(f"{self.name} sees no {self._asked_device!r} device here: use --device cpu")
         return found
 
-    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def compile(self, function: Callable[..., Any], donate: bool = False) -> Callable[..., Any]:
         """`function` of trees of arrays (NumPy's or this engine's), compiled for each new shape.
 
-        The arrays of its first argument belong to the call: do not use them afterwards.
+        With `donate`, the arrays of its first argument belong to the call and must not be used afterwards.
         """
         device = self.device
         if not self.eager:
-            return self.module.compile(function, device)
+            return self.module.compile(function, device, donate)
 
         def run(*arguments: Any) -> Any:
             return function(*(tree.map(lambda leaf: self.module.asarray(leaf, device), x) for x in arguments))
@@ -80,4 +82,4 @@ class Engine:
 
     def to_numpy(self, arrays: Any) -> Any:
         """The same tree with NumPy arrays, copied."""
-        return tree.map(self.module.to_numpy, arrays)
+        return tree.map(lambda x: x.copy() if isinstance(x, np.ndarray) else self.module.to_numpy(x), arrays)

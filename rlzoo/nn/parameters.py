@@ -51,9 +51,11 @@ class Layout:
         value, auxiliary, gradients = ops.value_and_grad(of_pieces, self._pieces(flat))
         return value, auxiliary, ops.concat([ops.reshape(gradient, (-1,)) for gradient in gradients])
 
-    def range(self, group: str) -> tuple[int, int]:
-        """First and last-plus-one position of all that lies under a top-level name."""
-        inside = [i for i, name in enumerate(self.names) if name.split(".")[0] == group]
+    def range(self, *groups: str) -> tuple[int, int]:
+        """First and last-plus-one position of all that lies under these neighbouring top-level names."""
+        inside = [i for i, name in enumerate(self.names) if name.split(".")[0] in groups]
+        if not inside or inside != list(range(inside[0], inside[-1] + 1)):
+            raise ValueError(f"{groups} do not lie side by side in {sorted({n.split('.')[0] for n in self.names})}")
         start = sum(self.sizes[: inside[0]])
         return start, start + sum(self.sizes[inside[0] : inside[-1] + 1])
 

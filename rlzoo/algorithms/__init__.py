@@ -1,0 +1,32 @@
+"""The algorithms, one file each, named after it. This is their list; a file is imported when its agent is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from rlzoo.errors import UserError, nearest
+
+ALGORITHMS = {"ppo": "PPO", "dqn": "DQN", "sac": "SAC"}  # module → class
+
+
+def find(name: str) -> Any:
+    """The class of an algorithm by its name, in any case; raises UserError for an unknown one."""
+    module = str(name).lower()
+    if module not in ALGORITHMS:
+        raise UserError(f"unknown algorithm {name!r}{nearest(name, ALGORITHMS)} (valid: {', '.join(ALGORITHMS)})")
+    return getattr(import_module(f"rlzoo.algorithms.{module}"), ALGORITHMS[module])
+
+
+def load(
+    path: str | Path, *, env: Any = None, backend: str | None = None, device: str = "auto", eager: bool = False
+) -> Any:
+    """The agent saved at `path` (by `agent.save`, or a run's folder), on any engine, or on "numpy" to act only.
+
+    `env` says where it is to learn or be evaluated; without it, a plain Gymnasium id is taken from the checkpoint.
+    Raises UserError for a folder that holds no agent, or a checkpoint that is not whole.
+    """
+    from rlzoo.training import checkpoint
+
+    return checkpoint.load(path, find, env, backend, device, eager)

@@ -1,0 +1,98 @@
+"""Deep Q-learning (Mnih 2015) with the double estimator by default (van Hasselt 2016), the Huber loss and ε-greedy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from pydantic import Field
+
+from rlzoo.backend import ops
+from rlzoo.nn import Adam
+from rlzoo.nn.schedules import Schedule, Scheduled
+from rlzoo.policies import QNetwork
+from rlzoo.training.off_policy import OffPolicyAgent, OffPolicyConfig
+
+Array = Any
+
+
+class DQNConfig(OffPolicyConfig):
+    """The hyperparameters of DQN."""
+
+    hidden: tuple[int, ...] = (64, 64)
+    """Widths of the hidden layers."""
+    activation: str = "relu"
+    """Function after each hidden layer: tanh, relu, sigmoid or softplus."""
+    learning_rate: Scheduled = Schedule(1e-4, 1e-4)
+    """Adam's step size; a schedule such as linear(1e-3, 0) is allowed."""
+    batch_size: int = Field(32, ge=1)
+    """Transitions a gradient step."""
+    train_freq: int = Field(4, ge=1)
+    """Steps of each environment between updates."""
+    tau: float = Field(1.0, gt=0.0, le=1.0)
+    """Share of the online parameters that a target update mixes in; 1 copies them."""
+    target_update_interval: int = Field(10_000, ge=0)
+    """Environment steps between target updates; 0 updates the target after every gradient step."""
+    exploration: Scheduled = Schedule(1.0, 0.05, 0.1, "linear")
+    """Probability of a random action (ε)."""
+    double: bool = True
+    """Choose the next action by the online network, judge it by the target's."""
+    max_grad_norm: float = Field(10.0, gt=0.0)
+    """Norm that the gradient is clipped to."""
+
+
+class DQN(OffPolicyAgent):
+    """Deep Q-learning, for discrete actions."""
+
+    name = "dqn"
+    Config = DQNConfig
+    metrics = ("loss", "value", "td_error")
+
+    def build_policy(self, observation_space: gym.Space, action_space: gym.Space) -> QNetwork:
+        return QNetwork.of(observation_space, action_space, self.config.hidden, self.config.activation, self.name)
+
+    def initial_state(self, flat: np.ndarray) -> dict[str, Any]:
+        self.optimizer = Adam(max_grad_norm=self.config.max_grad_norm)
+        return {"parameters": flat, "target": flat.copy(), "optimizer": self.optimizer.init(flat)}
+
+    def explore(self, observation: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """ε-greedy actions."""
+        n, epsilon = len(observation), self.config.exploration(self.steps / self.total_steps)
+        coin, chance = rng.random(n), self.policy.head.random(rng, n)
+        return np.where(coin < epsilon, chance, self.mode(observation))
+
+    def update(self, state: dict[str, Any], inputs: Any, scalars: Any) -> Any:
+        """K gradient steps."""
+        state, metrics = ops.fold(self.gradient_step, state, inputs, scalars)
+        return state, ops.mean(metrics, 0)
+
+    def gradient_step(self, state: dict[str, Any], inputs: Any, scalars: Any) -> tuple[dict[str, Any], Array]:
+        """One step of the online network, then the target moves by τ."""
+        target = self.targets(state, inputs["batch"])
+        _, metrics, gradient = self.layout.value_and_grad(
+            lambda params: self.loss(params, inputs["batch"], target), state["parameters"]
+        )
+        parameters, optimizer = self.optimizer.update(
+            state["parameters"], gradient, state["optimizer"], scalars["learning_rate"]
+        )
+        moved = state["target"] + inputs["tau"] * (parameters - state["target"])
+        return {"parameters": parameters, "target": moved, "optimizer": optimizer}, metrics
+
+    def targets(self, state: dict[str, Any], batch: dict[str, Array]) -> Array:
+        """y = r + γ (1 − terminated) Q_target(s′, a′), with a′ the online network's choice (van Hasselt, eq. 4)."""
+        observation = batch["next_observation"]
+        values = self.policy.values(self.layout.split(state["target"]), observation)
+        chooser = values
+        if self.config.double:
+            chooser = self.policy.values(self.layout.split(state["parameters"]), observation)
+        next_value = ops.sum(values * ops.one_hot(ops.argmax(chooser), values.shape[-1]), -1)
+        return batch["reward"] + self.config.gamma * (1.0 - batch["terminated"]) * next_value
+
+    def loss(self, params: Any, batch: dict[str, Array], target: Array) -> tuple[Array, Array]:
+        """The Huber loss of the TD error."""
+        values = self.policy.values(params, batch["observation"])
+        value = ops.sum(values * ops.one_hot(batch["action"], values.shape[-1]), -1)
+        error = ops.abs(value - target)
+        loss = ops.mean(ops.where(ops.less(error, 1.0), 0.5 * ops.square(error), error - 0.5))
+        return loss, ops.stack([loss, ops.mean(value), ops.mean(error)])

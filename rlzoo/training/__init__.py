@@ -1,0 +1,1 @@
+"""Learning: the loops, evaluation, callbacks, checkpoints, runs."""

@@ -1,0 +1,57 @@
+"""What may happen while an agent learns, counted in environment steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Callback:
+    """Told of each event of `learn`; override what you need. Raise `StopTraining` to end training early."""
+
+    def on_start(self, agent: Any) -> None:
+        """Before the first step."""
+
+    def on_steps(self, agent: Any) -> None:
+        """After each learning phase; `agent.steps` has advanced by at least one step of each environment."""
+
+    def on_log(self, agent: Any, record: dict[str, float]) -> None:
+        """A row of metrics."""
+
+    def on_checkpoint(self, agent: Any) -> None:
+        """At a checkpoint: all that the next step depends on can be saved now."""
+
+    def on_end(self, agent: Any) -> None:
+        """After the last step, also when training was interrupted."""
+
+
+class StopTraining(Exception):
+    """Raised in a callback to end training early."""
+
+
+class Every(Callback):
+    """Calls `function(agent)` whenever another `steps` environment steps have passed."""
+
+    def __init__(self, steps: int, function: Any):
+        self.steps, self.function, self.seen = steps, function, 0
+
+    def on_start(self, agent: Any) -> None:
+        self.seen = agent.steps // self.steps
+
+    def on_steps(self, agent: Any) -> None:
+        if agent.steps // self.steps > self.seen:
+            self.seen = agent.steps // self.steps
+            self.function(agent)
+
+
+class Evaluate(Every):
+    """Evaluates every `steps` environment steps and logs `evaluation_return`; stops at `stop_at` if that is given."""
+
+    def __init__(self, steps: int, episodes: int = 20, stop_at: float | None = None):
+        super().__init__(steps, self.evaluate)
+        self.episodes, self.stop_at = episodes, stop_at
+
+    def evaluate(self, agent: Any) -> None:
+        result = agent.evaluate(self.episodes)
+        agent.log({"evaluation_return": result.mean_return, "evaluation_std": result.std_return})
+        if self.stop_at is not None and result.mean_return >= self.stop_at:
+            raise StopTraining

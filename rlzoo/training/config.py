@@ -1,0 +1,139 @@
+"""Hyperparameters: typed fields with their defaults and documentation, and where each resolved value came from."""
+
+from __future__ import annotations
+
+import tomllib
+import types
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from rlzoo.errors import UserError, nearest
+from rlzoo.nn.layers import ACTIVATIONS
+from rlzoo.nn.schedules import Schedule, Scheduled
+
+
+class Config(BaseModel):
+    """What every algorithm has. A subclass adds its own fields; the text under a field is its only documentation."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True, arbitrary_types_allowed=True
+    )
+
+    steps: int = Field(1_000_000, ge=1)
+    """Environment steps to train for, over all environments together."""
+    n_envs: int = Field(1, ge=1)
+    """Environments stepped side by side."""
+    gamma: float = Field(0.99, ge=0.0, le=1.0)
+    """Discount of the reward one step later."""
+    learning_rate: Scheduled = Schedule(3e-4, 3e-4)
+    """Adam's step size; a schedule such as linear(1e-3, 0) is allowed."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Widths of the hidden layers."""
+    activation: str = "tanh"
+    """Function after each hidden layer: tanh, relu, sigmoid or softplus."""
+    normalize_observation: bool = False
+    """Shift and scale observations to zero mean and unit variance by running statistics."""
+    normalize_reward: bool = False
+    """Divide rewards by the running standard deviation of the discounted return."""
+    checkpoint_every: int = Field(0, ge=0)
+    """Environment steps between checkpoints, where environments are also reseeded; 0 is a tenth of the whole."""
+
+    @field_validator("hidden", mode="before")
+    @classmethod
+    def _hidden(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part for part in value.strip("[]() ").replace(" ", "").split(",") if part)
+        return (value,) if isinstance(value, int) else value
+
+    @field_validator("hidden")
+    @classmethod
+    def _widths(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if any(width < 1 for width in value):
+            raise ValueError("widths are at least 1")
+        return value
+
+    @field_validator("activation")
+    @classmethod
+    def _activation(cls, value: str) -> str:
+        if value not in ACTIVATIONS:
+            raise ValueError(f"one of {', '.join(ACTIVATIONS)}{nearest(value, ACTIVATIONS)}")
+        return value
+
+    def scalars(self, progress: float) -> dict[str, float]:
+        """The value of every schedule at this progress (0 to 1)."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: value(progress) for name, value in values.items() if isinstance(value, Schedule)}
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A config, and for each field where its value came from."""
+
+    config: Any
+    sources: dict[str, str]
+
+
+@lru_cache(maxsize=64)
+def _published(algorithm: str) -> dict[str, Any]:
+    file = files("rlzoo.hyperparams") / f"{algorithm}.toml"
+    return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def published_environments(algorithm: str) -> list[str]:
+    """The environments an algorithm has hyperparameters of its own for."""
+    return list(_published(algorithm).get("environments", {}))
+
+
+def resolve(algorithm: str, kind: type[Config], env: str, family: str | None, given: dict[str, Any]) -> Resolved:
+    """The config for an environment: the algorithm's defaults, then the family's, the environment's, and what is given.
+
+    Raises UserError for an unknown name or a value of the wrong type or range.
+    """
+    published = _published(algorithm)
+    layers = [
+        (f"family {family}", published.get("families", {}).get(family, {})),
+        (f"environment {env}", published.get("environments", {}).get(env.rpartition(":")[2], {})),
+        ("--set", given),
+    ]
+    values: dict[str, Any] = {}
+    sources = dict.fromkeys(kind.model_fields, f"default of {algorithm}")
+    for layer, entries in layers:
+        for name, value in entries.items():
+            if layer != "--set" and name == "source":
+                continue
+            values[name] = value
+            where = f" ({entries['source']})" if layer != "--set" and "source" in entries else ""
+            sources[name] = layer + where
+    return Resolved(validate(algorithm, kind, values), sources)
+
+
+def validate(algorithm: str, kind: type[Config], values: dict[str, Any]) -> Config:
+    """A config of these values; raises UserError that names the value, the rule and the nearest valid name."""
+    unknown = [name for name in values if name not in kind.model_fields]
+    if unknown:
+        raise UserError(
+            f"unknown hyperparameter {unknown[0]!r} of {algorithm}{nearest(unknown[0], kind.model_fields)}; "
+            f"`rlzoo show {algorithm} ENV` lists them"
+        )
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else ""
+        message = first["msg"].removeprefix("Value error, ")
+        if not name:
+            raise UserError(f"{algorithm}: {message}") from None
+        raise UserError(f"{name} = {first['input']!r} of {algorithm} is not valid: {message}") from None
+
+
+def type_name(annotation: Any) -> str:
+    """A field's type as people write it."""
+    if isinstance(annotation, types.UnionType):
+        return " or ".join(type_name(part) for part in get_args(annotation))
+    if annotation is Schedule:
+        return "number or schedule"
+    return "none" if annotation is type(None) else getattr(annotation, "__name__", str(annotation))

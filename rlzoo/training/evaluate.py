@@ -1,0 +1,58 @@
+"""Evaluation: whole episodes in an environment of its own, with a seed of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from gymnasium.vector import VectorEnv
+
+from rlzoo.envs import Stepper
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Undiscounted returns of whole episodes, and their lengths in steps."""
+
+    returns: tuple[float, ...]
+    lengths: tuple[int, ...]
+    seed: int
+
+    @property
+    def episodes(self) -> int:
+        return len(self.returns)
+
+    @property
+    def mean_return(self) -> float:
+        return float(np.mean(self.returns))
+
+    @property
+    def std_return(self) -> float:
+        return float(np.std(self.returns))
+
+
+def evaluate(act: Callable[[np.ndarray], np.ndarray], env: VectorEnv, episodes: int, seed: int) -> Evaluation:
+    """Play `episodes` whole episodes with `act`, environment actions for observations `[N, ...]`.
+
+    Each sub-environment plays a share fixed beforehand, so short episodes are not counted more often than long ones.
+    """
+    stepper = Stepper(env)
+    observation = stepper.reset(seed)
+    n = stepper.n_envs
+    share = np.array([episodes // n + (i < episodes % n) for i in range(n)])
+    returns: list[list[float]] = [[] for _ in range(n)]
+    lengths: list[list[int]] = [[] for _ in range(n)]
+    running, length = np.zeros(n), np.zeros(n, int)
+    while any(len(done) < quota for done, quota in zip(returns, share, strict=True)):
+        step = stepper.step(act(observation))
+        observation = step.observation
+        running += np.where(step.valid, step.reward, 0.0)
+        length += step.valid
+        for i in np.flatnonzero(step.terminated | step.truncated):
+            if len(returns[i]) < share[i]:
+                returns[i].append(float(running[i]))
+                lengths[i].append(int(length[i]))
+            running[i], length[i] = 0.0, 0
+    flat_returns = tuple(value for part in returns for value in part)
+    return Evaluation(flat_returns, tuple(value for part in lengths for value in part), seed)

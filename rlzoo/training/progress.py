@@ -1,0 +1,68 @@
+"""The live line of a run: steps, steps a second, recent return, time left, where the time goes."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from rlzoo.training.callbacks import Callback
+from rlzoo.training.profile import Profile
+
+LIVE_EVERY, PLAIN_EVERY = 0.2, 10.0  # seconds between updates on a terminal, and between lines elsewhere
+
+
+class ProgressLine(Callback):
+    """One line that is rewritten on a terminal; elsewhere a line of plain text every ten seconds."""
+
+    def __init__(self, stream: Any = None):
+        self.stream = stream or sys.stdout
+        self.live = self.stream.isatty()
+
+    def on_start(self, agent: Any) -> None:
+        self.shown = time.perf_counter()
+        if self.live:
+            from rich.console import Console
+            from rich.live import Live
+
+            self.display = Live("", console=Console(file=self.stream), refresh_per_second=5, transient=False)
+            self.display.start()
+
+    def on_steps(self, agent: Any) -> None:
+        now = time.perf_counter()
+        if now - self.shown >= (LIVE_EVERY if self.live else PLAIN_EVERY):
+            self.shown = now
+            self._show(agent)
+
+    def on_end(self, agent: Any) -> None:
+        self._show(agent)
+        if self.live:
+            self.display.stop()
+
+    def _show(self, agent: Any) -> None:
+        line = describe(agent)
+        if self.live:
+            self.display.update(line, refresh=True)
+        else:
+            print(line, file=self.stream, flush=True)
+
+
+def describe(agent: Any) -> str:
+    """The line's text."""
+    record = agent.profile.record(agent.steps)
+    speed, returns = record["steps_per_second"], agent.episodes.returns
+    left = (agent.total_steps - agent.steps) / speed if speed else 0.0
+    parts = [
+        f"{agent.steps:,}/{agent.total_steps:,} steps",
+        f"{speed:,.0f} steps/s",
+        f"return {sum(returns) / len(returns):.1f}" if returns else "no episode yet",
+        f"{_duration(left)} left" if agent.steps < agent.total_steps else f"done in {_duration(record['seconds'])}",
+        " ".join(f"{part} {record['time_' + part]:.0%}" for part in Profile.parts),
+    ]
+    return " · ".join(parts)
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{seconds:02d}s" if minutes else f"{seconds}s"

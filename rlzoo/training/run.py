@@ -1,0 +1,132 @@
+"""A run is a folder: what made it, its config, its metrics, its checkpoints."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from rlzoo.errors import UserError
+from rlzoo.training.callbacks import Callback
+from rlzoo.training.loggers import CSVLogger, TensorBoardLogger
+
+FRAMEWORKS = {"jax": "jax", "torch": "torch", "tensorflow": "tensorflow-cpu", "mindspore": "mindspore"}
+
+
+class Run(Callback):
+    """The folder of a run, and the callback that writes it.
+
+    ```
+    run.json            the command, the versions, the machine
+    config.json         every resolved hyperparameter and where it came from
+    metrics.csv         a row every thousand steps or more; appended, never rewritten
+    tensorboard/        the same for `tensorboard --logdir`
+    checkpoints/        step_000010240/, … each whole, the latest two kept
+    ```
+    """
+
+    def __init__(self, folder: Path, keep: int = 2):
+        self.folder, self.keep = folder, keep
+        self.checkpoints = folder / "checkpoints"
+
+    @classmethod
+    def create(cls, folder: str | Path | None, agent: Any, command: list[str]) -> Run:
+        """A new run's folder; without a name, the next free one under `runs/`. Raises UserError if it is taken."""
+        if folder is None:
+            stem = Path("runs") / agent.name / agent.environment_name.replace("/", "_").replace(":", "_")
+            number = 1
+            while (folder := stem / f"seed_{agent.seed}_{number}").exists():
+                number += 1
+        folder = Path(folder)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UserError(f"{folder} exists and is not empty: nothing was written; choose another --out, or --resume")
+        run = cls(folder)
+        run.checkpoints.mkdir(parents=True)
+        values = agent.config.model_dump(mode="json")
+        config = {name: {"value": values[name], "from": agent.resolved.sources[name]} for name in values}
+        _write_json(folder / "config.json", config)
+        _write_json(folder / "run.json", run.description(agent, command))
+        return run
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Run:
+        """The run at this folder; raises UserError if it is none."""
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise UserError(f"no such folder: {folder}")
+        if not (folder / "run.json").is_file():
+            raise UserError(f"{folder} is no run: it has no run.json (`rlzoo train` makes runs, under runs/ by default)")
+        return cls(folder)
+
+    @staticmethod
+    def description(agent: Any, command: list[str]) -> dict[str, Any]:
+        packages = ["rlzoo2", "numpy", "gymnasium", FRAMEWORKS.get(agent.engine.name, "numpy")]
+        versions = {}
+        for package in packages:
+            try:
+                versions[package] = version(package)
+            except PackageNotFoundError:
+                versions[package] = "unknown"
+        return {
+            "command": command,
+            "algorithm": agent.name,
+            "environment": agent.environment_name,
+            "environment_is_id": isinstance(agent.env, str),
+            "seed": agent.seed,
+            "backend": agent.engine.name,
+            "device": agent.engine.device,
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "python": sys.version.split()[0],
+            "platform": platform.platform(),
+            "versions": versions,
+        }
+
+    def latest_checkpoint(self) -> Path:
+        """The newest whole checkpoint; raises UserError if there is none yet."""
+        found = sorted(self.checkpoints.glob("step_*")) if self.checkpoints.is_dir() else []
+        if not found:
+            raise UserError(f"run {self.folder} has no checkpoint yet: it was stopped before the first")
+        return found[-1]
+
+    @property
+    def environment(self) -> str | None:
+        """The id the run was trained on, as the person who keeps this folder gave it."""
+        try:
+            found = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
+            return found["environment"] if found["environment_is_id"] else None
+        except (ValueError, KeyError) as error:
+            raise UserError(f"{self.folder / 'run.json'} is damaged ({error})") from None
+
+    # ---- as a callback -----------------------------------------------------------------------------------------------
+    def on_start(self, agent: Any) -> None:
+        self.loggers = [
+            CSVLogger(self.folder / "metrics.csv", agent.columns(), agent.steps),
+            TensorBoardLogger(self.folder / "tensorboard"),
+        ]
+
+    def on_log(self, agent: Any, record: dict[str, float]) -> None:
+        for logger in self.loggers:
+            logger.write(record)
+
+    def on_checkpoint(self, agent: Any) -> None:
+        agent.save(self.checkpoints / f"step_{agent.steps:012d}", replay=True)
+        for old in sorted(self.checkpoints.glob("step_*"))[: -self.keep]:
+            _remove(old)
+
+    def on_end(self, agent: Any) -> None:
+        for logger in self.loggers:
+            logger.close()
+
+
+def _remove(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
