@@ -10,15 +10,33 @@ import pytest
 ENGINES = ("jax", "torch", "tensorflow", "mindspore")
 
 
-@pytest.fixture(scope="session", params=ENGINES)
-def engine(request):
-    """The backend module of each engine in turn."""
+def load(name):
+    """The backend module of an engine; skips the test where the engine is not installed."""
     try:
-        return import_module(f"rlzoo.backend.{request.param}")
+        return import_module(f"rlzoo.backend.{name}")
     except ImportError as error:
         if os.environ.get("CI") or os.environ.get("RLZOO_ALL_ENGINES"):
             raise
-        pytest.skip(f"{request.param} is not installed: {error}")
+        pytest.skip(f"{name} is not installed: {error}")
+
+
+@pytest.fixture(scope="session", params=ENGINES)
+def engine(request):
+    """The backend module of each engine in turn."""
+    return load(request.param)
+
+
+@pytest.fixture(scope="session", params=ENGINES)
+def backend(request):
+    """The name of each engine in turn."""
+    load(request.param)
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def mindspore():
+    """The backend module of MindSpore."""
+    return load("mindspore")
 
 
 @pytest.fixture(scope="session")

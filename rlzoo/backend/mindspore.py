@@ -7,12 +7,15 @@ they keep to the plain subset of Python that its compiler reads: positional argu
 from __future__ import annotations
 
 import atexit
+import contextlib
 import importlib.util
+import io
 import itertools
 import os
 import shutil
 import sys
 import tempfile
+import threading
 from builtins import max as builtins_max
 
 os.environ.setdefault("GLOG_v", "3")  # errors only; read when MindSpore is imported
@@ -23,6 +26,10 @@ from mindspore import ops
 
 from rlzoo.backend import recorder, tree
 from rlzoo.backend.source import Module
+
+with contextlib.suppress(SystemError), contextlib.redirect_stderr(io.StringIO()):
+    # Under NumPy 2 the first product that is not compiled fails ("Numpy init failed"), the others do not.
+    ms.Tensor(1.0, ms.float32) * ms.Tensor(1.0, ms.float32)
 
 PRODUCT = ops.MatMul()
 
@@ -239,12 +246,21 @@ def asarray_like(value, like):
     return asarray(value)
 
 
+class _State(threading.local):
+    differentiating = False  # PyNative would lose what the inner of two gradients reads from around it
+
+
+_STATE = _State()
+
+
 def gradient(body, positions):
     """The function of value and gradient that generated source calls."""
     return ms.value_and_grad(body, positions, None, True)
 
 
 def value_and_grad(function, arrays):
+    if _STATE.differentiating:
+        raise TypeError("MindSpore takes the gradient of a gradient in a compiled function only")
     structures = []
 
     def body(*pieces):
@@ -253,7 +269,11 @@ def value_and_grad(function, arrays):
         structures.append(structure)
         return (value, *leaves, value)
 
-    values, gradients = gradient(body, tuple(range(len(arrays))))(*arrays)
+    _STATE.differentiating = True
+    try:
+        values, gradients = gradient(body, tuple(range(len(arrays))))(*arrays)
+    finally:
+        _STATE.differentiating = False
     gradients = [gradients] if len(arrays) == 1 else list(gradients)  # that of one array comes bare
     return values[0], tree.unflatten(structures[-1], list(values[1:-1])), gradients
 

@@ -287,7 +287,8 @@ def value_and_grad(
 ) -> tuple[Array, Any, list[Array]]:
     """Value, auxiliary tree and gradient of `function(arrays) -> (scalar, auxiliary)` with respect to each array.
 
-    `function` may read other arrays from around it; they are constants. On NumPy the gradient is by central finite
+    `function` may read other arrays from around it; they are constants. Inside another `value_and_grad`, the value and
+    the gradients may be differentiated again, the auxiliary tree may not. On NumPy the gradient is by central finite
     differences, exact to about 1e-9 in float64: the reference of every parity test, not something to train with.
     """
     return backend_of(*arrays).value_and_grad(function, list(arrays))

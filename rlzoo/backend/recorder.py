@@ -7,6 +7,8 @@ free, since NumPy really computes. Values inside gradients and folds are compute
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -70,6 +72,7 @@ class Program:
     instructions: list[Instruction] = field(default_factory=list)
     outputs: list[Node] = field(default_factory=list)
     structure: Any = None  # of the tree the outputs make
+    number: int = field(default_factory=itertools.count().__next__)  # of two programs, the later is the inner one
 
     def input(self, value: Any) -> Node:
         self.inputs.append(Node(self, value))
@@ -78,19 +81,28 @@ class Program:
     def read(self, node: Node) -> Node:
         """Make `node` readable here: its own, or captured from an enclosing program."""
         if node.program is not self and all(node is not capture for capture in self.captures):
-            if node.program not in self.ancestors():
-                raise TypeError("a fold's step may read arrays from its arguments only: pass this one in `constants`")
+            self.move_under(node.program)
             self.captures.append(node)
         return node
+
+    def move_under(self, program: Program) -> None:
+        """Have `program` among the ancestors: a gradient belongs where the innermost value it reads is known."""
+        if program in self.ancestors():
+            return
+        if program.number > self.number:
+            raise TypeError("an array of a loss cannot be read outside it: return it in the auxiliary tree")
+        if self.parent is None:
+            raise TypeError("a fold's step may read arrays from its arguments only: pass this one in `constants`")
+        if self.parent in program.ancestors():
+            self.parent = program
+        else:
+            self.parent.move_under(program)
 
     def ancestors(self) -> Iterator[Program]:
         program = self.parent
         while program is not None:
             yield program
             program = program.parent
-
-    def depth(self) -> int:
-        return len(list(self.ancestors()))
 
     def output(self, value: Any) -> Node:
         """`value` as something this program returns: a node it can read, or a constant."""
@@ -114,8 +126,7 @@ def _nodes(arguments: Any) -> Iterator[Node]:
 
 
 def _innermost(arguments: Any) -> Program:
-    programs = [node.program for node in _nodes(arguments)]
-    return sorted(programs, key=Program.depth)[-1]
+    return sorted((node.program for node in _nodes(arguments)), key=lambda program: program.number)[-1]
 
 
 def _value(argument: Any) -> Any:
@@ -178,13 +189,13 @@ for _symbol, _name in {"lt": "less", "gt": "greater", "eq": "equal"}.items():
 
 # ---- the verbs -------------------------------------------------------------------------------------------------------
 def value_and_grad(function, arrays):
-    parent = _innermost(arrays)
-    body = Program(parent)
+    body = Program(_innermost(arrays))
     pieces = [body.input(array.value) for array in arrays]
     value, auxiliary = function(pieces)
     leaves, structure = tree.flatten(auxiliary)
     body.outputs = [body.output(leaf) for leaf in (value, *leaves)]
     values = [node.value for node in body.outputs] + [np.zeros_like(piece.value) for piece in pieces]
+    parent: Any = body.parent  # by now where the innermost value that the loss reads is known
     parent.emit("value_and_grad", (*arrays, *body.captures), values, body)
     outputs = parent.instructions[-1].outputs
     n = 1 + len(leaves)
@@ -287,6 +298,19 @@ def segments(program: Program) -> Iterator[Program | Instruction]:
             needed = {id(node): node for node in _read(piece) if id(node) not in defined}
             kept = {id(node): node for node in later if id(node) in defined}
             yield Program(None, list(needed.values()), [], piece, list(kept.values()))
+
+
+def largest_product(program: Program) -> int:
+    """Multiplications in the largest matrix product of a program, its gradients and folds included."""
+    sizes = [0]
+    for instruction in program.instructions:
+        if instruction.body is not None:
+            sizes.append(largest_product(instruction.body))
+        if instruction.op == "matmul":
+            sizes.append(instruction.outputs[0].value.size * _value(instruction.arguments[0]).shape[-1])
+        if instruction.op == "conv2d":
+            sizes.append(instruction.outputs[0].value.size * math.prod(_value(instruction.arguments[1]).shape[:3]))
+    return sorted(sizes)[-1]
 
 
 def _read(piece: Any) -> Iterator[Node]:

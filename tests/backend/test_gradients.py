@@ -1,0 +1,106 @@
+"""`value_and_grad`: what is constant, what is auxiliary, and gradients of gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from parity import assert_close, compiled, uncompiled
+
+from rlzoo.backend import numpy as numpy_backend
+from rlzoo.backend import ops
+
+X, W = np.array([1.0, -2.0, 3.0]), np.array([1.0, -1.0, 2.0])
+
+both = pytest.mark.parametrize("run", [compiled, uncompiled])
+
+
+@both
+def test_stop_gradient_makes_a_constant(engine, run):
+    def gradient(x):
+        return ops.value_and_grad(lambda p: (ops.sum(p[0] * ops.stop_gradient(p[0] * p[0])), None), [x])
+
+    assert_close(run(engine, gradient, X), (np.sum(X**3), None, [X**2]))
+
+
+@both
+def test_what_the_loss_does_not_read_has_no_gradient(engine, run):
+    def gradient(x, y):
+        return ops.value_and_grad(lambda p: (ops.sum(ops.square(p[1])), None), [x, y])[2]
+
+    assert_close(run(engine, gradient, np.ones((2, 2)), X), [np.zeros((2, 2)), 2.0 * X])
+
+
+@both
+def test_values_around_the_loss_are_constants(engine, run):
+    def gradient(x, w):
+        doubled = 2.0 * x  # depends on x, but is not what is differentiated
+        return ops.value_and_grad(lambda p: (ops.sum(p[0] * doubled * w), None), [x])[2][0]
+
+    assert_close(run(engine, gradient, X, W), 2.0 * X * W)
+
+
+@both
+def test_auxiliary_tree_comes_back_as_it_was(engine, run):
+    def auxiliary(x, w):
+        def loss(pieces):
+            product = pieces[0] * w
+            return ops.sum(product), {"z": product, "a": (ops.max(product, 0), None), "outer": w}
+
+        return ops.value_and_grad(loss, [x])[1]
+
+    assert_close(run(engine, auxiliary, X, W), {"z": X * W, "a": (np.max(X * W), None), "outer": W})
+
+
+def test_gradient_of_a_gradient(engine):
+    """d/dx of Σ wᵢ ∂(Σ s x³)/∂xᵢ = 6 s w x, and d/ds of it Σ 3 w x²: a Hessian-vector product of a cubic."""
+
+    def hessian_vector(x, s, w):
+        def outer(pieces):
+            def cubic(inner):
+                return ops.sum(inner[0] * inner[0] * inner[0]) * pieces[1], None
+
+            value, _, (slope,) = ops.value_and_grad(cubic, [pieces[0]])
+            return ops.sum(slope * w) + 0.5 * value, slope
+
+        return ops.value_and_grad(outer, [x, s])
+
+    s = np.array(2.0)
+    cubes = np.sum(X**3)
+    slope = 3.0 * s * X**2
+    value = np.sum(slope * W) + 0.5 * s * cubes
+    gradients = [6.0 * s * W * X + 0.5 * slope, np.sum(3.0 * W * X**2) + 0.5 * cubes]
+    assert_close(compiled(engine, hessian_vector, X, s, W), (value, slope, gradients))
+    if engine.__name__.endswith("mindspore"):  # would be wrong there: an error instead
+        with pytest.raises(TypeError, match="in a compiled function only"):
+            uncompiled(engine, hessian_vector, X, s, W)
+    else:
+        assert_close(uncompiled(engine, hessian_vector, X, s, W), (value, slope, gradients))
+
+
+def test_gradient_penalty_of_a_network(engine):
+    """The slope of a network's slope by its weights, against differences of the slope worked out by hand."""
+    rng = np.random.default_rng(3)
+    kernel, out, x = rng.standard_normal((3, 4)), rng.standard_normal((4, 1)), rng.standard_normal((5, 3))
+
+    def penalty(pieces, x):
+        def score(inner):
+            return ops.sum(ops.tanh(inner[0] @ pieces[0]) @ pieces[1]), None
+
+        return ops.mean(ops.square(ops.value_and_grad(score, [x])[2][0])), None
+
+    def by_hand(pieces):
+        slope = ((1.0 - np.tanh(x @ pieces[0]) ** 2) * pieces[1][:, 0]) @ pieces[0].T
+        return np.mean(slope**2), None
+
+    def gradient(kernel, out, x):
+        return ops.value_and_grad(lambda pieces: penalty(pieces, x), [kernel, out])
+
+    expected = numpy_backend.value_and_grad(by_hand, [kernel, out])
+    assert_close(compiled(engine, gradient, kernel, out, x), expected, tolerance=1e-4)
+
+
+def test_finite_differences_are_exact_to_1e_8():
+    """The reference itself, against a gradient known in closed form."""
+    _, _, (gradient,) = ops.value_and_grad(lambda p: (ops.sum(ops.sigmoid(p[0]) * W), None), [X])
+    sigmoid = 1.0 / (1.0 + np.exp(-X))
+    np.testing.assert_allclose(gradient, W * sigmoid * (1.0 - sigmoid), atol=1e-8)
