@@ -70,7 +70,7 @@ def make(env: Any, n_envs: int = 1, render_mode: str | None = None) -> VectorEnv
 
     try:
         return SyncVectorEnv([one] * n_envs, autoreset_mode=AutoresetMode.SAME_STEP)
-    except gym.error.DependencyNotInstalled as error:
+    except (gym.error.DependencyNotInstalled, ImportError) as error:
         raise UserError(f"environment {env!r} needs more: {' '.join(str(error).split())}") from None
 
 

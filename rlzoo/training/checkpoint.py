@@ -23,6 +23,7 @@ from rlzoo.training.config import Resolved, validate
 
 FORMAT = 1
 MANIFEST, ARRAYS = "manifest.json", "arrays.safetensors"
+MEND = "use an earlier one; a run does once this folder is removed"
 
 
 def save(agent: Any, path: str | Path, replay: bool = False) -> Path:
@@ -71,8 +72,8 @@ def manifest(agent: Any) -> dict[str, Any]:
     }
 
 
-def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The manifest and the nested arrays of a checkpoint folder; raises UserError if it is not whole."""
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of a checkpoint folder; raises UserError if it is not whole."""
     if not (path / MANIFEST).is_file():
         raise UserError(f"{path} is no checkpoint: it has no {MANIFEST}")
     try:
@@ -80,13 +81,19 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         if not isinstance(found, dict) or "algorithm" not in found:
             raise ValueError("no algorithm is named")
     except (ValueError, UnicodeDecodeError) as error:
-        raise UserError(f"checkpoint {path / MANIFEST} is damaged ({error}): use an earlier one") from None
+        raise UserError(f"checkpoint {path / MANIFEST} is damaged ({error}): {MEND}") from None
     if found.get("format") != FORMAT:
         raise UserError(f"checkpoint {path} has format {found.get('format')!r}; this rlzoo reads format {FORMAT}")
+    return found
+
+
+def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The manifest and the nested arrays of a checkpoint folder; raises UserError if it is not whole."""
+    found = read_manifest(path)
     try:
         arrays = load_file(path / ARRAYS)
     except (SafetensorError, OSError) as error:
-        raise UserError(f"checkpoint {path / ARRAYS} is truncated or damaged ({error}): use an earlier one") from None
+        raise UserError(f"checkpoint {path / ARRAYS} is truncated or damaged ({error}): {MEND}") from None
     return found, _nested(arrays)
 
 
@@ -117,8 +124,10 @@ def load(
         agent.environment_name = found["environment"]
         _check_arrays(agent, arrays, path)
         agent.restore(found, arrays)
-    except (KeyError, TypeError) as error:
-        raise UserError(f"checkpoint {path} is damaged ({type(error).__name__}: {error}): use an earlier one") from None
+    except UserError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"checkpoint {path} is damaged ({type(error).__name__}: {error}): {MEND}") from None
     return agent
 
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from rlzoo.errors import UserError, nearest
 from rlzoo.nn.layers import ACTIVATIONS
@@ -41,6 +41,16 @@ class Config(BaseModel):
     """Divide rewards by the running standard deviation of the discounted return."""
     checkpoint_every: int = Field(0, ge=0)
     """Environment steps between checkpoints, where environments are also reseeded; 0 is a tenth of the whole."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _none(cls, value: Any, info: ValidationInfo) -> Any:
+        """`none`, as text, is None where a field may be None."""
+        if isinstance(value, str) and value.strip().lower() == "none":
+            return None if type(None) in get_args(cls.model_fields[str(info.field_name)].annotation) else value
+        if isinstance(value, float | str) and str(value).strip().lower() == "nan":
+            raise ValueError("write a number")
+        return value
 
     @field_validator("hidden", mode="before")
     @classmethod

@@ -9,6 +9,8 @@ import types
 from pathlib import Path
 from typing import Any
 
+from rlzoo.errors import UserError
+
 
 class CSVLogger:
     """Appends rows to a CSV with a fixed header; a resumed run first drops the rows after its checkpoint."""
@@ -34,7 +36,9 @@ class CSVLogger:
 def _drop_rows_after(path: Path, step: int) -> list[str]:
     """Cut a metrics file after the last row of at most `step` steps; its columns."""
     with open(path, "rb+") as file:
-        columns = file.readline().decode().strip().split(",")
+        columns = file.readline().decode(errors="replace").strip().split(",")
+        if "steps" not in columns:
+            raise UserError(f"{path} is damaged: its first line names no column 'steps'; move it away to go on")
         position = columns.index("steps")
         end = file.tell()
         for line in file:

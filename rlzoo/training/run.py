@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+from rlzoo import __version__
 from rlzoo.errors import UserError
 from rlzoo.training.callbacks import Callback
 from rlzoo.training.loggers import CSVLogger, TensorBoardLogger
 
-FRAMEWORKS = {"jax": "jax", "torch": "torch", "tensorflow": "tensorflow-cpu", "mindspore": "mindspore"}
+DISTRIBUTIONS = {"tensorflow": ("tensorflow-cpu", "tensorflow")}  # where it is not the engine's own name
+
+
+def framework_version(engine: str) -> str:
+    """The installed version of an engine's framework, or "unknown"; imports nothing."""
+    for distribution in DISTRIBUTIONS.get(engine, (engine,)):
+        try:
+            return version(distribution)
+        except PackageNotFoundError:
+            continue
+    return "unknown"
 
 
 class Run(Callback):
@@ -36,20 +49,17 @@ class Run(Callback):
     @classmethod
     def create(cls, folder: str | Path | None, agent: Any, command: list[str]) -> Run:
         """A new run's folder; without a name, the next free one under `runs/`. Raises UserError if it is taken."""
-        if folder is None:
-            stem = Path("runs") / agent.name / agent.environment_name.replace("/", "_").replace(":", "_")
-            number = 1
-            while (folder := stem / f"seed_{agent.seed}_{number}").exists():
-                number += 1
-        folder = Path(folder)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise UserError(f"{folder} exists and is not empty: nothing was written; choose another --out, or --resume")
-        run = cls(folder)
-        run.checkpoints.mkdir(parents=True)
+        description = cls.description(agent, command)  # first, for it may find that the engine has no such device
         values = agent.config.model_dump(mode="json")
         config = {name: {"value": values[name], "from": agent.resolved.sources[name]} for name in values}
-        _write_json(folder / "config.json", config)
-        _write_json(folder / "run.json", run.description(agent, command))
+        try:
+            run = cls(_claim_next(agent) if folder is None else _claim(Path(folder)))
+            run.checkpoints.mkdir()
+            _write_json(run.folder / "config.json", config)
+            _write_json(run.folder / "run.json", description)
+        except OSError as error:
+            where = f"{error.filename} ({error.strerror})"
+            raise UserError(f"cannot make a run's folder at {where}: choose another --out") from None
         return run
 
     @classmethod
@@ -59,18 +69,13 @@ class Run(Callback):
         if not folder.is_dir():
             raise UserError(f"no such folder: {folder}")
         if not (folder / "run.json").is_file():
-            raise UserError(f"{folder} is no run: it has no run.json (`rlzoo train` makes runs, under runs/ by default)")
+            raise UserError(f"{folder} is no run: it has no run.json (`rlzoo train` makes runs, in runs/ by default)")
         return cls(folder)
 
     @staticmethod
     def description(agent: Any, command: list[str]) -> dict[str, Any]:
-        packages = ["rlzoo2", "numpy", "gymnasium", FRAMEWORKS.get(agent.engine.name, "numpy")]
-        versions = {}
-        for package in packages:
-            try:
-                versions[package] = version(package)
-            except PackageNotFoundError:
-                versions[package] = "unknown"
+        packages = ["numpy", "gymnasium", agent.engine.name]
+        versions = {"rlzoo2": __version__} | {package: framework_version(package) for package in packages}
         return {
             "command": command,
             "algorithm": agent.name,
@@ -84,6 +89,17 @@ class Run(Callback):
             "platform": platform.platform(),
             "versions": versions,
         }
+
+    def note_resumption(self, agent: Any, command: list[str]) -> None:
+        """Add to `run.json` that the run goes on from the step of `agent`, by which command and versions."""
+        path = self.folder / "run.json"
+        try:
+            description = json.loads(path.read_text(encoding="utf-8"))
+            noted = {"from_step": agent.steps, **self.description(agent, command)}
+            description["resumed"] = [*description.get("resumed", []), noted]
+        except (ValueError, AttributeError, TypeError) as error:
+            raise UserError(f"{path} is damaged ({error})") from None
+        _write_json(path, description)
 
     def latest_checkpoint(self) -> Path:
         """The newest whole checkpoint; raises UserError if there is none yet."""
@@ -103,10 +119,12 @@ class Run(Callback):
 
     # ---- as a callback -----------------------------------------------------------------------------------------------
     def on_start(self, agent: Any) -> None:
-        self.loggers = [
+        self.loggers: list[CSVLogger | TensorBoardLogger] = [
             CSVLogger(self.folder / "metrics.csv", agent.columns(), agent.steps),
             TensorBoardLogger(self.folder / "tensorboard"),
         ]
+        if not any(self.checkpoints.glob("step_*")):
+            self.on_checkpoint(agent)  # a run can be gone on with from its first moment
 
     def on_log(self, agent: Any, record: dict[str, float]) -> None:
         for logger in self.loggers:
@@ -129,4 +147,29 @@ def _remove(folder: Path) -> None:
 
 
 def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    beside = path.with_name(f".{path.name}.writing")
+    beside.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    os.replace(beside, path)
+
+
+def _claim(folder: Path) -> Path:
+    """Make the folder, or take it over where it is empty; raises UserError where it is not."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder} exists and is not empty: nothing was written; choose another --out, or --resume")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _claim_next(agent: Any) -> Path:
+    """Make the first free folder of this algorithm, environment and seed under `runs/`."""
+    stem = Path("runs") / agent.name / agent.environment_name.replace("/", "_").replace(":", "_")
+    for number in count(1):
+        folder = stem / f"seed_{agent.seed}_{number}"
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            if stem.is_dir():
+                continue
+            raise
+        return folder
+    raise AssertionError("unreachable")
