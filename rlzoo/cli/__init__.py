@@ -1,0 +1,66 @@
+"""The command line, one file a command. Each imports what it needs when it runs, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from rlzoo import __version__
+from rlzoo.cli.evaluate import evaluate
+from rlzoo.cli.list import list_names
+from rlzoo.cli.play import play
+from rlzoo.cli.settings import spread
+from rlzoo.cli.show import show
+from rlzoo.cli.train import train
+from rlzoo.errors import UserError
+
+UsageError: Any = typer.BadParameter.__base__  # typer carries a click of its own in some versions, uses click in others
+
+app = typer.Typer(name="rlzoo", add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app.command()(train)
+app.command()(evaluate)
+app.command()(play)
+app.command("list")(list_names)
+app.command()(show)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"rlzoo {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def rlzoo(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Reinforcement learning algorithms on JAX, PyTorch, TensorFlow and MindSpore."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0, or 2 with one line on stderr for a mistake of the user's, or 130 for Ctrl-C."""
+    words = [*(sys.argv[1:] if arguments is None else arguments)]  # `list` is a module here
+    try:
+        status = app(spread(words or ["--help"]), prog_name="rlzoo", standalone_mode=False, obj=["rlzoo", *words])
+    except UserError as error:
+        status = _complain(str(error))
+    except UsageError as error:
+        status = _complain_of_usage(error)
+    except (KeyboardInterrupt, typer.Abort):
+        status = 130
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _complain(message: str) -> int:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+def _complain_of_usage(error: Any) -> int:
+    command = error.ctx.command_path if error.ctx is not None else "rlzoo"
+    return _complain(f"{error.format_message().rstrip('.')} (see `{command} --help`)")

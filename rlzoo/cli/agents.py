@@ -1,0 +1,44 @@
+"""Trained agents, from the folders that commands name."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from rlzoo.errors import UserError
+
+
+def trust(env: str | None) -> str | None:
+    """An environment that a person named; the module of "package.module:EnvId" may lie in the folder they are in."""
+    if env is not None and ":" in env and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    return env
+
+
+def load_agent(folder: Path, env: str | None, backend: str | None, device: str = "auto", eager: bool = False) -> Any:
+    """The agent of a run or of a saved agent's folder, with an environment to be in.
+
+    A checkpoint may name a module to import for its environment; only a person's `--env` makes that happen. Raises
+    UserError without it, and for an environment whose spaces are not the agent's.
+    """
+    from rlzoo import load
+    from rlzoo.envs import make
+
+    agent = load(folder, env=trust(env), backend=backend, device=device, eager=eager)
+    if agent.env is None:
+        name = agent.environment_name
+        mend = f"--env {name}, if you trust that module" if ":" in name else "--env ID"
+        raise UserError(f"{folder} was trained on {name!r}, which is not imported on a file's word: give {mend}")
+    if env is not None and env != agent.environment_name:
+        vector_env = make(env)
+        found = vector_env.single_observation_space.shape, vector_env.single_action_space
+        vector_env.close()
+        expected = agent.observation_space.shape, agent.action_space
+        if found != expected:
+            raise UserError(
+                f"environment {env!r} does not fit {folder}: observations {found[0]} and actions {found[1]}, "
+                f"the agent has {expected[0]} and {expected[1]} (trained on {agent.environment_name})"
+            )
+    return agent

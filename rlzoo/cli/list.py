@@ -1,0 +1,53 @@
+"""`rlzoo list`: the names that other commands take."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from rlzoo.cli.output import print_table
+from rlzoo.errors import UserError, nearest
+
+
+def list_names(what: Annotated[str, typer.Argument(metavar="algos|envs|backends", help="What to list.")]) -> None:
+    """List algorithms, environments or engines."""
+    lists = {"algos": _list_algorithms, "envs": _list_environments, "backends": _list_backends}
+    if what not in lists:
+        raise UserError(f"cannot list {what!r}{nearest(what, lists)} (valid: {', '.join(lists)})")
+    lists[what]()
+
+
+def _list_algorithms() -> None:
+    from rlzoo.algorithms import ALGORITHMS, find
+
+    rows = [[name, (find(name).__doc__ or "").splitlines()[0]] for name in ALGORITHMS]
+    print_table(["algorithm", "what it is"], rows)
+
+
+def _list_environments() -> None:
+    """Those with published hyperparameters first, then all others that Gymnasium has registered."""
+    import gymnasium
+
+    from rlzoo.algorithms import ALGORITHMS
+    from rlzoo.training.config import published_environments
+
+    tuned: dict[str, list[str]] = {}
+    for algorithm in ALGORITHMS:
+        for env in published_environments(algorithm):
+            tuned.setdefault(env, []).append(algorithm)
+    rows = [[env, ", ".join(algorithms)] for env, algorithms in tuned.items()]
+    rows += [[env, ""] for env in sorted(gymnasium.registry) if env not in tuned]
+    print_table(["environment", "has hyperparameters of its own for"], rows)
+
+
+def _list_backends() -> None:
+    from rlzoo.backend import ENGINES, choose, is_installed
+    from rlzoo.training.run import framework_version
+
+    auto = choose("auto") if any(map(is_installed, ENGINES)) else None
+    rows = [
+        [name, framework_version(name) if is_installed(name) else "not installed", f"pip install 'rlzoo2[{name}]'",
+         "auto takes this one" if name == auto else ""] for name in ENGINES
+    ]  # fmt: skip
+    print_table(["backend", "version", "how to install it", ""], rows)

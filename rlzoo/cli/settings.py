@@ -1,0 +1,68 @@
+"""`--set NAME=VALUE …`: hyperparameters on the command line, as text that the config parses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import typer
+
+from rlzoo.errors import UserError
+
+
+def whole(least: int) -> Callable[[str], int]:
+    """A parser of whole numbers of at least `least`, whose complaint names what was written."""
+
+    def parse(text: str | int) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = least - 1
+        if number < least:
+            raise typer.BadParameter(f"{text!r} is not a whole number of at least {least}")
+        return number
+
+    return parse
+
+
+SETTING = re.compile(r"[A-Za-z_]\w*=")
+
+
+def spread(words: list[str]) -> list[str]:
+    """`--set a=1 b=2` as `--set a=1 --set b=2`, for parsers know options of one value only."""
+    spread_out: list[str] = []
+    place = "outside"  # then "first", the word after --set, then "further" ones
+    for i, word in enumerate(words):
+        if word == "--":
+            return spread_out + words[i:]
+        if place == "first" and not SETTING.match(word):
+            raise UserError(f"--set takes NAME=VALUE, such as learning_rate=3e-4, not {word!r}")
+        if place == "further" and SETTING.match(word):
+            spread_out.append("--set")
+        elif place == "further":
+            place = "outside"
+        spread_out.append(word)
+        if word == "--set":
+            place = "first"
+        elif place == "first" or word.startswith("--set="):
+            place = "further"
+    if place == "first":
+        raise UserError("--set takes NAME=VALUE, such as learning_rate=3e-4, and nothing followed")
+    return spread_out
+
+
+def settings_of(given: Iterable[str] | None, **shorthands: Any) -> dict[str, Any]:
+    """The hyperparameters of `--set` and of options that are short for one, such as `--steps`, where they are not None.
+
+    Raises UserError for text that is no NAME=VALUE, and for a name given twice.
+    """
+    settings = {name: value for name, value in shorthands.items() if value is not None}
+    for setting in given or ():
+        if not SETTING.match(setting):
+            raise UserError(f"--set takes NAME=VALUE, such as learning_rate=3e-4, not {setting!r}")
+        name, _, value = setting.partition("=")
+        if name in settings:
+            raise UserError(f"{name} is given twice: {settings[name]} and {value}; leave one out")
+        settings[name] = value
+    return settings

@@ -1,0 +1,173 @@
+"""`rlzoo train`: train an agent, or go on with a run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rlzoo.cli.settings import settings_of, whole
+from rlzoo.errors import UserError
+
+
+def train(
+    context: typer.Context,
+    algo: Annotated[str | None, typer.Option(metavar="NAME", help="Algorithm: ppo, dqn or sac.")] = None,
+    env: Annotated[str | None, typer.Option(metavar="ID", help="Gymnasium id, or package.module:EnvId.")] = None,
+    backend: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Engine: auto, jax, torch, tensorflow or mindspore.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(metavar="N", parser=whole(1), help="Environment steps; with --resume, so many more.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", parser=whole(0), help="Seed of everything that is drawn; 0 if not given.")
+    ] = None,
+    n_envs: Annotated[int | None, typer.Option(metavar="N", parser=whole(1), help="Environments side by side.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE …", help="Hyperparameters; see `rlzoo show`.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="The run's folder; by default one in runs/.")] = None,
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda.")] = "auto",
+    eval_every: Annotated[
+        int | None, typer.Option(metavar="N", parser=whole(1), help="Steps between evaluations.")
+    ] = None,
+    eager: Annotated[bool, typer.Option("--eager", help="Run without compiling: slower, for debugging.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but the run's folder.")] = False,
+    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with the run in this folder.")] = None,
+) -> None:
+    """Train an agent in an environment, or go on with a run."""
+    if resume is None:
+        hyperparameters = settings_of(settings, steps=steps, n_envs=n_envs)
+        agent = _new_agent(algo, env, backend, device, seed, eager, hyperparameters)
+        run, more = _new_run(out, agent, context.obj), None
+    else:
+        keeps = {
+            "algorithm": ("--algo", algo and algo.lower()),
+            "environment": ("--env", env),
+            "seed": ("--seed", seed),
+        }
+        fixed = {"--set": settings, "--n-envs": n_envs, "--out": out}
+        run, more = _open_run(resume, keeps, fixed), steps
+        agent = _resumed_agent(run, env, backend, device, eager, more)
+        run.note_resumption(agent, context.obj)
+    if not quiet:
+        print(_headline(agent, more), f"run: {run.folder}", sep="\n", flush=True)
+    _learn(agent, run, more, eval_every, quiet, is_new=resume is None)
+    if quiet:
+        print(run.folder)
+    else:
+        _print_outcome(agent, run)
+
+
+# ---- a new run -------------------------------------------------------------------------------------------------------
+def _new_agent(
+    algo: str | None, env: str | None, backend: str | None, device: str, seed: int | None, eager: bool,
+    hyperparameters: dict[str, Any],
+) -> Any:  # fmt: skip
+    from rlzoo.algorithms import find
+    from rlzoo.cli.agents import trust
+
+    if algo is None or env is None:
+        missing = " and ".join(name for name, value in (("--algo", algo), ("--env", env)) if value is None)
+        raise UserError(f"{missing} missing: rlzoo train --algo ppo --env CartPole-v1, or rlzoo train --resume RUN")
+    kind = find(algo)
+    trust(env)
+    agent = kind(env, backend=backend, device=device, seed=seed or 0, eager=eager, **hyperparameters)
+    if agent.engine.name == "numpy":
+        raise UserError("backend 'numpy' acts but does not learn: use --backend jax, torch, tensorflow or mindspore")
+    return agent
+
+
+def _new_run(out: Path | None, agent: Any, command: list[str]) -> Any:
+    from rlzoo.training.run import Run
+
+    return Run.create(out, agent, command)
+
+
+# ---- going on with a run ---------------------------------------------------------------------------------------------
+def _open_run(folder: Path, keeps: dict[str, tuple[str, Any]], fixed: dict[str, Any]) -> Any:
+    """The run; raises UserError if an option contradicts what it was made with."""
+    from rlzoo.training.checkpoint import read_manifest
+    from rlzoo.training.run import Run
+
+    run = Run.open(folder)
+    made_with = read_manifest(run.latest_checkpoint())
+    if not made_with["environment_is_id"]:
+        keeps.pop("environment")  # it was an object, and --env is how to name one like it
+    for key, (option, value) in keeps.items():
+        if value is not None and value != made_with[key]:
+            raise UserError(f"{option} {value} contradicts --resume: {folder} has {made_with[key]}; leave it out")
+    for option, value in fixed.items():
+        if value:
+            raise UserError(f"{option} cannot be given with --resume: {folder} keeps its own; leave it out")
+    return run
+
+
+def _resumed_agent(run: Any, env: str | None, backend: str | None, device: str, eager: bool, more: int | None) -> Any:
+    from rlzoo.cli.agents import load_agent
+    from rlzoo.training.checkpoint import read_manifest
+
+    backend = backend or read_manifest(run.latest_checkpoint())["backend"]
+    agent = load_agent(run.folder, env, backend, device, eager)
+    if agent.steps >= agent.total_steps and more is None:
+        raise UserError(
+            f"{run.folder} is finished ({agent.steps:,} steps): to train it longer, "
+            f"rlzoo train --resume {run.folder} --steps {agent.config.steps}"
+        )
+    return agent
+
+
+# ---- training --------------------------------------------------------------------------------------------------------
+def _learn(agent: Any, run: Any, more: int | None, eval_every: int | None, quiet: bool, is_new: bool) -> None:
+    """Train; a start that fails leaves no folder behind, and Ctrl-C says how to go on."""
+    from rlzoo.training.callbacks import Evaluate
+
+    callbacks = [run] if eval_every is None else [run, Evaluate(eval_every)]
+    try:
+        agent.learn(more, callbacks=callbacks, progress=not quiet)
+    except KeyboardInterrupt:
+        kept = run.latest_checkpoint()
+        print(
+            f"stopped at step {agent.steps:,}; {kept} has step {int(kept.name.removeprefix('step_')):,}; "
+            f"go on with: rlzoo train --resume {run.folder}",
+            file=sys.stderr,
+        )
+        raise typer.Exit(130) from None
+    except Exception:
+        if is_new and agent.steps == 0:
+            shutil.rmtree(run.folder, ignore_errors=True)
+        raise
+
+
+def _headline(agent: Any, more: int | None) -> str:
+    from rlzoo.training.run import framework_version
+
+    engine = agent.engine
+    total = agent.total_steps if more is None else agent.steps + more
+    parts = [
+        f"{agent.name} on {agent.environment_name}",
+        f"{engine.name} {framework_version(engine.name)} on {engine.device}{', eager' if engine.eager else ''}",
+        f"seed {agent.seed}",
+        f"{total:,} steps" if agent.steps == 0 else f"steps {agent.steps:,} to {total:,}",
+        f"{agent.config.n_envs} environments" if agent.config.n_envs > 1 else "1 environment",
+        f"{_threads()} threads",
+    ]
+    return " · ".join(parts)
+
+
+def _threads() -> int:
+    """How many the machine lets this process have, which is what the engines take."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _print_outcome(agent: Any, run: Any) -> None:
+    result = agent.evaluate(20)
+    print(f"mean return {result.mean_return:.1f} ± {result.std_return:.1f} over {result.episodes} episodes")
+    print(f"run:     {run.folder}")
+    print(f"curves:  tensorboard --logdir {run.folder}")
+    print(f"again:   rlzoo evaluate {run.folder}")
