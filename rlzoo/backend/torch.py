@@ -5,12 +5,15 @@ from __future__ import annotations
 import operator
 import sys
 import warnings
+from contextlib import contextmanager
 from functools import lru_cache
 
 import numpy as np
 import torch
 
 from rlzoo.backend import recorder, tree
+
+WORK_OF_ONE_THREAD = 256 * 128 * 128  # multiplications in the largest matrix product, up to which one thread is faster
 
 add, subtract, multiply, divide, power = (
     operator.add, operator.sub, operator.mul, operator.truediv, operator.pow,
@@ -185,11 +188,24 @@ def compile(function, device="cpu", donate=False):
             if key not in staged:
                 examples = [leaf.cpu().numpy() for leaf in leaves]
                 program = recorder.record(function, tree.unflatten(structure, examples))
-                staged[key] = recorder.stage(program, _jit, _loop), program.structure
-            call, result = staged[key]
-            return tree.unflatten(result, call(leaves))
+                threads = 1 if recorder.largest_product(program) <= WORK_OF_ONE_THREAD else torch.get_num_threads()
+                staged[key] = recorder.stage(program, _jit, _loop), program.structure, threads
+            call, result, threads = staged[key]
+            with _threads(threads):
+                return tree.unflatten(result, call(leaves))
 
     return run
+
+
+@contextmanager
+def _threads(count):
+    """Run with this many threads, and leave the process as it was: small networks lose by a second one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def asarray(x, device="cpu"):

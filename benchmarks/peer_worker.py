@@ -1,0 +1,67 @@
+"""Trains one job with a peer, in the peers' own environment, and prints what it measured as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+from benchmarks.jobs import JOBS
+
+
+def main(job_name: str, peer: str, threads: str) -> None:
+    begun = time.perf_counter()
+    import torch
+
+    torch.set_num_threads(int(threads))
+    from stable_baselines3.common.callbacks import BaseCallback
+    from stable_baselines3.common.env_util import make_vec_env
+
+    if peer == "sb3":
+        import stable_baselines3 as library
+    else:
+        import sbx as library
+    job = JOBS[job_name]
+
+    class Clock(BaseCallback):
+        """Notes when each rollout after the first update began."""
+
+        def _on_training_start(self) -> None:
+            self.times: list[tuple[int, float]] = []
+
+        def _on_rollout_start(self) -> None:
+            updates = self.model._n_updates if hasattr(self.model, "_n_updates") else 0
+            if updates > 0 or not self.times:
+                self.times.append((self.num_timesteps, time.perf_counter()))
+
+        def _on_step(self) -> bool:
+            return True
+
+    settings = {name: _schedule(value) for name, value in job.peer.items()}
+    env = make_vec_env(job.env, n_envs=job.n_envs)
+    policy = {"net_arch": list(job.hidden)}
+    model = getattr(library, job.algorithm.upper())(
+        "MlpPolicy", env, policy_kwargs=policy, seed=0, device="cpu", **settings
+    )
+    clock, made = Clock(), time.perf_counter()
+    model.learn(job.steps, callback=clock)
+    ended = time.perf_counter()
+    (_, start), (first_steps, first), (_, second) = clock.times[:3]
+    print(json.dumps({
+        "steps_per_second": (model.num_timesteps - first_steps) / (ended - first),
+        "first_iteration_seconds": (first - start) - (second - first),
+        "whole_seconds": ended - begun,
+        "import_seconds": made - begun,
+    }))  # fmt: skip
+
+
+def _schedule(value):  # type: ignore[no-untyped-def]
+    """`linear X` as SB3's schedule: a function of the progress that remains."""
+    if isinstance(value, str) and value.startswith("linear "):
+        start = float(value.split()[1])
+        return lambda remaining: remaining * start
+    return value
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
