@@ -47,7 +47,13 @@ class ReplayBuffer:
         return filled | {"position": np.asarray(self.position)}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        self.size = len(arrays["reward"])
-        self.position = int(arrays["position"])
+        """Take over what `arrays` gave; raises ValueError where it does not fit."""
+        size, position = len(arrays["reward"]), int(arrays["position"])
+        if size > self.capacity or not 0 <= position < self.capacity or (size < self.capacity and position != size):
+            raise ValueError(f"a replay of {size} rows, the next at {position}, in a buffer of {self.capacity}")
         for name, column in self.data.items():
-            column[: self.size] = arrays[name]
+            rows = arrays[name]
+            if rows.shape != (size, *column.shape[1:]) or rows.dtype != column.dtype:
+                raise ValueError(f"replay {name} is {rows.dtype} {rows.shape}, not {column.dtype} {column.shape[1:]}")
+            column[:size] = rows
+        self.size, self.position = size, position

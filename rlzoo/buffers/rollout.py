@@ -16,9 +16,9 @@ class RolloutBuffer:
                  action: tuple[tuple[int, ...], type]):  # fmt: skip
         size = (n_steps, n_envs)
         (observation_shape, observation_dtype), (action_shape, action_dtype) = observation, action
-        self.observation = np.zeros((*size, *observation_shape), observation_dtype)
+        self.observation: np.ndarray = np.zeros((*size, *observation_shape), observation_dtype)
         self.next_observation = np.zeros_like(self.observation)
-        self.action = np.zeros((*size, *action_shape), action_dtype)
+        self.action: np.ndarray = np.zeros((*size, *action_shape), action_dtype)
         self.reward = np.zeros(size, np.float32)
         self.terminated = np.zeros(size, np.float32)
         self.done = np.zeros(size, np.float32)

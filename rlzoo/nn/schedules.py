@@ -35,9 +35,14 @@ class Schedule:
 
     def __str__(self) -> str:
         if self.kind == "constant":
-            return f"{self.start:g}"
-        tail = "" if self.fraction == 1.0 else f", {self.fraction:g}"
-        return f"{self.kind}({self.start:g}, {self.end:g}{tail})"
+            return _exact(self.start)
+        tail = "" if self.fraction == 1.0 else f", {_exact(self.fraction)}"
+        return f"{self.kind}({_exact(self.start)}, {_exact(self.end)}{tail})"
+
+
+def _exact(x: float) -> str:
+    """The shortest text that reads back as this number."""
+    return f"{x:g}" if float(f"{x:g}") == x else repr(float(x))
 
 
 def schedule(value: Any) -> Schedule:

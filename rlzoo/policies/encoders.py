@@ -31,7 +31,8 @@ class OneHotEncoder(Layer):
     start: int = 0
 
     def __call__(self, params: Params, x: Array) -> Array:
-        columns = ops.split(ops.reshape(ops.astype(x, "int32"), (x.shape[0], len(self.counts))), [1] * len(self.counts), 1)
+        k = len(self.counts)
+        columns = ops.split(ops.reshape(ops.astype(x, "int32"), (x.shape[0], k)), [1] * k, 1)
         coded = [ops.one_hot(ops.squeeze(c, 1) - self.start, n) for c, n in zip(columns, self.counts, strict=True)]
         return coded[0] if len(coded) == 1 else ops.concat(coded, -1)
 
@@ -73,7 +74,7 @@ def encoder_for(space: spaces.Space) -> Layer:
                 f"least {SMALLEST_IMAGE}; resize or transpose them with a Gymnasium wrapper"
             )
         return ImageEncoder()
-    if isinstance(space, spaces.Box) or isinstance(space, spaces.MultiBinary):
+    if isinstance(space, spaces.Box | spaces.MultiBinary):
         return VectorEncoder()
     if isinstance(space, spaces.Discrete):
         return OneHotEncoder((int(space.n),), int(space.start))

@@ -41,7 +41,8 @@ class ActorCritic:
 
     def init(self, rng: np.random.Generator) -> Params:
         shape = self.encoder.output_shape(self.space.shape or ())
-        params = {"encoder": self.encoder.init(rng, self.space.shape or ()), "actor": self.actor.init(rng, shape)}
+        params: Params = {"encoder": self.encoder.init(rng, self.space.shape or ())}
+        params["actor"] = self.actor.init(rng, shape)
         if isinstance(self.head.distribution, Gaussian):
             params["log_std"] = np.full(self.head.distribution.count, self.log_std, np.float32)
         return params | {"critic": self.critic.init(rng, shape)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,13 @@ from gymnasium import spaces
 
 from rlzoo.errors import UserError
 
+INFINITE = 1e308  # a bound of infinity, in JSON
+
 
 def to_plain(space: spaces.Space) -> dict[str, Any]:
     """A JSON-ready description of a Box, Discrete, MultiDiscrete or MultiBinary space."""
     if isinstance(space, spaces.Box):
-        low, high = (np.where(np.isfinite(x), x, np.copysign(1e308, x)).tolist() for x in _bounds(space))
+        low, high = (np.where(np.isfinite(x), x, np.copysign(INFINITE, x)).tolist() for x in _bounds(space))
         return {"kind": "Box", "shape": list(space.shape), "dtype": str(space.dtype), "low": low, "high": high}
     if isinstance(space, spaces.Discrete):
         return {"kind": "Discrete", "n": int(space.n), "start": int(space.start)}
@@ -26,24 +29,25 @@ def to_plain(space: spaces.Space) -> dict[str, Any]:
 
 def _bounds(space: spaces.Box) -> tuple[np.ndarray, np.ndarray]:
     """The bounds in float64, as one number where they are the same everywhere."""
-    bounds = []
-    for bound in (space.low, space.high):
-        bound = bound.astype(np.float64)
-        bounds.append(bound.flat[0] if bound.size and np.all(bound == bound.flat[0]) else bound)
-    return bounds[0], bounds[1]
+    bounds = [bound.astype(np.float64) for bound in (space.low, space.high)]
+    low, high = (np.asarray(x.flat[0]) if x.size and np.all(x == x.flat[0]) else x for x in bounds)
+    return low, high
 
 
-def from_plain(plain: dict[str, Any]) -> spaces.Space:
-    """The space that `to_plain` described."""
+def from_plain(plain: dict[str, Any], largest: float = math.inf) -> spaces.Space:
+    """The space that `to_plain` described; raises ValueError for a Box of more than `largest` numbers."""
     kind = plain["kind"]
     if kind == "Box":
-        dtype = np.dtype(plain["dtype"])
-        limit = np.finfo(dtype).max if dtype.kind == "f" else None
+        dtype = np.dtype(str(plain["dtype"]))
+        if dtype.kind not in "fiu":
+            raise ValueError(f"a Box holds numbers, not {dtype}")
+        if math.prod(plain["shape"]) > largest:
+            raise ValueError(f"a space of shape {plain['shape']} is larger than the networks")
         bounds = []
         for key in ("low", "high"):
             bound = np.broadcast_to(np.asarray(plain[key], np.float64), plain["shape"])
-            if limit is not None:
-                bound = np.where(np.abs(bound) > limit, np.copysign(np.inf, bound), bound)
+            if dtype.kind == "f":
+                bound = np.where(np.abs(bound) >= INFINITE, np.copysign(np.inf, bound), bound)
             bounds.append(bound.astype(dtype))
         return spaces.Box(bounds[0], bounds[1], tuple(plain["shape"]), dtype.type)
     if kind == "Discrete":

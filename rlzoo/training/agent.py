@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -23,16 +24,16 @@ from rlzoo.nn import Layout
 from rlzoo.policies.encoders import is_image
 from rlzoo.policies.normalizers import ObservationNormalizer, RewardNormalizer
 from rlzoo.training import checkpoint
+from rlzoo.training.acting import Actor
 from rlzoo.training.callbacks import Callback, StopTraining
 from rlzoo.training.collect import Collector, Episodes
 from rlzoo.training.config import Config, Resolved, resolve
-from rlzoo.training.evaluate import Evaluation, evaluate
 from rlzoo.training.profile import Profile
 
 LOG_EVERY = 1000  # environment steps between rows of metrics, at least
 
 
-class Agent(ABC):
+class Agent(Actor, ABC):
     """An agent of one algorithm in one kind of environment, learning on one engine.
 
     `env` is a Gymnasium id, "package.module:EnvId", or an Env or VectorEnv object. Hyperparameters not given are those
@@ -55,6 +56,8 @@ class Agent(ABC):
     ):
         if isinstance(env, VectorEnv | gym.Env):
             hyperparameters["n_envs"] = getattr(env, "num_envs", 1)
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+            raise UserError(f"seed = {seed!r} is not valid: a whole number of at least 0")
         resolved = resolve(self.name, self.Config, envs.name_of(env), envs.family_of(env), hyperparameters)
         vector_env = envs.make(env, resolved.config.n_envs)
         spaces = vector_env.single_observation_space, vector_env.single_action_space
@@ -62,13 +65,17 @@ class Agent(ABC):
         self.environment_name = envs.name_of(env)
         self.vector_env = vector_env
 
-    def _set_up(self, env: Any, spaces: Any, resolved: Resolved, engine: Engine, seed: int) -> None:
+    def _set_up(
+        self, env: Any, spaces: Any, resolved: Resolved, engine: Engine, seed: int,
+        rng: np.random.Generator | None = None,
+    ) -> None:  # fmt: skip
+        """Make everything but the environments. `rng` draws the weights where they are soon replaced, at loading."""
         self.env, self.resolved, self.engine, self.seed = env, resolved, engine, int(seed)
         self.config: Any = resolved.config
         self.observation_space, self.action_space = spaces
         self.rng = np.random.default_rng(self.seed)
         self.policy = self.build_policy(self.observation_space, self.action_space)
-        params = self.initial_params(self.rng)
+        params = self.initial_params(self.rng if rng is None else rng)
         self.layout = Layout(params)
         self.state = self.initial_state(self.layout.flatten(params))
         self.observation_dtype = _stored_dtype(self.observation_space.dtype)
@@ -83,6 +90,7 @@ class Agent(ABC):
         self._callbacks: Sequence[Callback] = ()
         self._must_reset = True
         self._logged_at = 0
+        self._checkpoint_at = 0
         self._sync()
 
     # ---- what a subclass gives ---------------------------------------------------------------------------------------
@@ -125,7 +133,8 @@ class Agent(ABC):
         """
         if self.engine.name == "numpy":
             raise UserError("numpy acts but does not learn: load the agent with backend='jax' (or torch, …)")
-        if steps is not None and (isinstance(steps, bool) or int(steps) != steps or steps < 1):
+        is_number = isinstance(steps, int | float | np.number) and not isinstance(steps, bool)
+        if steps is not None and (not is_number or steps < 1 or not float(steps).is_integer()):
             raise UserError(f"steps = {steps!r} is not valid: a whole number of at least 1")
         if steps is not None:
             self.total_steps = self.steps + int(steps)
@@ -137,14 +146,19 @@ class Agent(ABC):
             callbacks = [*callbacks, ProgressLine()]
         self._callbacks = callbacks
         self.profile.start(self.steps)
-        self._logged_at = self.steps
+        self._logged_at = self._checkpoint_at = self.steps
         with threadpool_limits(1, user_api="blas"):  # NumPy's small products; the engines have threads of their own
             self._tell("on_start")
             try:
                 while self.steps < self.total_steps:
                     self._one_phase()
             except StopTraining:
-                pass
+                if self._checkpoint_at != self.steps:  # what stopped it shall not be lost
+                    with suppress(StopTraining):
+                        self._checkpoint()
+            except BaseException:
+                self._must_reset = True  # the environments may be in the middle of a step
+                raise
             finally:
                 self._tell("on_end")
                 self._callbacks = ()
@@ -159,14 +173,19 @@ class Agent(ABC):
         every = self.config.checkpoint_every or max(self.total_steps // 10, 1)
         at_checkpoint = self.steps // every > before // every or self.steps >= self.total_steps
         with self.profile("log"):
-            if metrics is not None and (self.steps - self._logged_at >= LOG_EVERY or self.steps >= self.total_steps):
-                self.last_metrics = dict(zip(self.metrics, self.engine.to_numpy(metrics).tolist(), strict=True))
-                self._logged_at = self.steps
-                self.log(self.last_metrics)
-            if at_checkpoint:
-                self._must_reset = True
-                self._tell("on_checkpoint")
+            if at_checkpoint or self.steps - self._logged_at >= LOG_EVERY:
+                self._logged_at = self.steps  # at checkpoints too, so that a resumed run logs at the same steps
+                if metrics is not None:
+                    self.last_metrics = dict(zip(self.metrics, self.engine.to_numpy(metrics).tolist(), strict=True))
+                    self.log(self.last_metrics)
+            self._must_reset = at_checkpoint
             self._tell("on_steps")
+            if at_checkpoint:
+                self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        self._must_reset, self._checkpoint_at = True, self.steps
+        self._tell("on_checkpoint")
 
     def _environment_seed(self) -> int:
         """The rule by which environments are seeded at the start and at each checkpoint: by seed and steps alone."""
@@ -179,7 +198,8 @@ class Agent(ABC):
     def log(self, values: dict[str, float]) -> None:
         """Tell the callbacks a row: these values, the steps, the speed, recent returns and where the time went."""
         episodes = self.episodes
-        record: dict[str, float] = {"steps": self.steps, **self.profile.record(self.steps), "episodes": episodes.finished}
+        record: dict[str, float] = {"steps": self.steps, **self.profile.record(self.steps)}
+        record["episodes"] = episodes.finished
         if episodes.returns:
             record["episode_return"] = float(np.mean(episodes.returns))
             record["episode_length"] = float(np.mean(episodes.lengths))
@@ -197,6 +217,9 @@ class Agent(ABC):
         """The acting side, made when first needed: a loaded agent acts without an environment."""
         if not hasattr(self, "vector_env"):
             self.vector_env = envs.make(self._environment(), self.config.n_envs)
+        self._check_fit(self.vector_env)
+        if self.vector_env.num_envs != self.config.n_envs:
+            raise UserError(f"the agent learns in {self.config.n_envs} environments, not in {self.vector_env.num_envs}")
         stepper = envs.Stepper(self.vector_env)
         normalizers = self.normalizers.get("observation"), self.normalizers.get("reward")
         return Collector(stepper, self.episodes, self.observation_dtype, *normalizers)
@@ -209,84 +232,6 @@ class Agent(ABC):
         """The scheduled hyperparameters now, as arrays, so that tracing does not freeze them."""
         values = self.config.scalars(self.steps / self.total_steps)
         return {name: np.float32(value) for name, value in values.items()}
-
-    def _sync(self) -> None:
-        """Bring the parameters to NumPy, where they act."""
-        self.flat = self.engine.to_numpy(self.state["parameters"])
-        self.params = self.layout.split(self.flat)
-
-    # ---- acting ------------------------------------------------------------------------------------------------------
-    @cached_property
-    def _acts_on_engine(self) -> bool:
-        """Image policies act on the engine, vector policies in NumPy."""
-        return is_image(self.observation_space) and self.engine.name != "numpy"
-
-    @cached_property
-    def _compiled_policy(self) -> dict[str, Any]:
-        def on_engine(act: Any) -> Any:
-            return self.engine.compile(lambda flat, *arguments: act(self.layout.split(flat), *arguments))
-
-        return {"mode": on_engine(self.policy.mode), "sample": on_engine(getattr(self.policy, "sample", None))}
-
-    def mode(self, observation: np.ndarray) -> np.ndarray:
-        """Deterministic actions of the distribution's own kind for prepared observations `[N, ...]`."""
-        if self._acts_on_engine:
-            return self.engine.to_numpy(self._compiled_policy["mode"](self.state["parameters"], observation))
-        return self.policy.mode(self.params, observation)
-
-    def sample(self, observation: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        """Exploring actions of the distribution's own kind for prepared observations `[N, ...]`."""
-        if self._acts_on_engine:
-            return self.engine.to_numpy(self._compiled_policy["sample"](self.state["parameters"], observation, noise))
-        return self.policy.sample(self.params, observation, noise)
-
-    def explore(self, observation: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Stochastic actions for prepared observations, with noise from `rng`."""
-        return self.sample(observation, self.policy.noise(rng, (len(observation),)))
-
-    def act(self, observation: Any, deterministic: bool = True) -> np.ndarray:
-        """The environment's action for one observation, or for a batch of them; NumPy in, NumPy out.
-
-        Raises UserError if the observation does not have the space's shape. Stochastic actions draw on the run's
-        generator.
-        """
-        return self._act(observation, None if deterministic else self.rng)
-
-    def _act(self, observation: Any, rng: np.random.Generator | None) -> np.ndarray:
-        observation = np.asarray(observation)
-        shape = self.observation_space.shape or ()
-        one = observation.shape == shape
-        if not one and observation.shape[1:] != shape:
-            raise UserError(f"observation of shape {observation.shape} is not valid: expected {shape} or (N, *{shape})")
-        rows = self._prepared(observation[None] if one else observation)
-        action = self.mode(rows) if rng is None else self.explore(rows, rng)
-        action = self.policy.head.to_env(action)
-        return action[0] if one else action
-
-    def _prepared(self, observation: np.ndarray) -> np.ndarray:
-        normalize = self.normalizers.get("observation")
-        return observation.astype(self.observation_dtype) if normalize is None else normalize(observation)
-
-    def evaluate(
-        self, episodes: int = 20, *, seed: int | None = None, deterministic: bool = True, env: Any = None
-    ) -> Evaluation:
-        """Play whole episodes in an environment of its own, seeded apart from training; training is not disturbed."""
-        if isinstance(episodes, bool) or episodes < 1:
-            raise UserError(f"episodes = {episodes!r} is not valid: at least 1")
-        seed = int(np.random.SeedSequence([self.seed, 2**31]).generate_state(1)[0] >> 1) if seed is None else seed
-        rng = None if deterministic else np.random.default_rng(seed)
-        vector_env = envs.make_separate(self._environment() if env is None else env, min(episodes, 10))
-        try:
-            with threadpool_limits(1, user_api="blas"):
-                return evaluate(lambda observation: self._act(observation, rng), vector_env, episodes, seed)
-        finally:
-            vector_env.close()
-
-    def _environment(self) -> Any:
-        """What to make environments of; raises UserError where a checkpoint names a module that nobody vouched for."""
-        if self.env is None:
-            raise UserError("this agent was loaded without an environment: load(path, env=…) names or passes one")
-        return self.env
 
     # ---- saving ------------------------------------------------------------------------------------------------------
     def save(self, path: str | Path, replay: bool = False) -> Path:
@@ -302,7 +247,7 @@ class Agent(ABC):
         return {"state": self.engine.to_numpy(self.state), "normalizers": moments}
 
     def restore(self, manifest: dict[str, Any], arrays: dict[str, Any]) -> None:
-        """Take over what a checkpoint holds."""
+        """Take over what a checkpoint holds; `arrays` are those of `arrays()` in names, order, shapes and types."""
         self.state = arrays["state"]
         for name, part in self.normalizers.items():
             part.moments.restore(arrays["normalizers"][name])

@@ -15,10 +15,13 @@ class Callback:
         """After each learning phase; `agent.steps` has advanced by at least one step of each environment."""
 
     def on_log(self, agent: Any, record: dict[str, float]) -> None:
-        """A row of metrics."""
+        """A row of metrics, before `on_steps` of the same phase."""
 
     def on_checkpoint(self, agent: Any) -> None:
-        """At a checkpoint: all that the next step depends on can be saved now."""
+        """At a checkpoint, after `on_steps`: all that the next step depends on can be saved now.
+
+        Also where training was ended early by `StopTraining`.
+        """
 
     def on_end(self, agent: Any) -> None:
         """After the last step, also when training was interrupted."""

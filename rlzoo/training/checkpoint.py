@@ -6,6 +6,7 @@ Nothing is pickled or evaluated, no module named in a file is imported: a strang
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -26,30 +28,68 @@ MANIFEST, ARRAYS = "manifest.json", "arrays.safetensors"
 MEND = "use an earlier one; a run does once this folder is removed"
 
 
+class _Episodes(BaseModel):
+    finished: int = Field(ge=0)
+    returns: list[float]
+    lengths: list[int]
+
+
+class Manifest(BaseModel):
+    """What `manifest.json` holds: all that is no array."""
+
+    model_config = ConfigDict(strict=True)
+
+    format: int
+    algorithm: str
+    environment: str
+    environment_is_id: bool
+    observation_space: dict[str, Any]
+    action_space: dict[str, Any]
+    config: dict[str, Any]
+    sources: dict[str, str]
+    seed: int = Field(ge=0)
+    backend: str
+    steps: int = Field(ge=0)
+    total_steps: int = Field(ge=1)
+    generator: dict[str, Any]
+    episodes: _Episodes
+
+
 def save(agent: Any, path: str | Path, replay: bool = False) -> Path:
     """Write a checkpoint of `agent` as the folder `path`; an older checkpoint there is replaced when this one is whole.
 
     Raises UserError if `path` is something other than a checkpoint.
     """
     path = Path(path)
-    if path.exists() and not (path / MANIFEST).is_file():
+    if path.exists() and not _is_checkpoint(path):
         raise UserError(f"{path} exists and is not a checkpoint: nothing was written; choose another name")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.writing")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir()
-    save_file(dict(_flat(agent.arrays(replay))), beside / ARRAYS)
-    (beside / MANIFEST).write_text(json.dumps(manifest(agent), indent=1), encoding="utf-8")
-    for name in (ARRAYS, MANIFEST):
-        with open(beside / name, "rb") as file:
-            os.fsync(file.fileno())
-    old = path.with_name(f".{path.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if path.exists():
-        os.replace(path, old)
-    os.replace(beside, path)
+    beside, old = path.with_name(f".{path.name}.writing"), _old(path)
+    try:
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        save_file(dict(_flat(agent.arrays(replay))), beside / ARRAYS)
+        (beside / MANIFEST).write_text(json.dumps(manifest(agent), indent=1), encoding="utf-8")
+        for name in (ARRAYS, MANIFEST):
+            with open(beside / name, "rb") as file:
+                os.fsync(file.fileno())
+        if path.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            os.replace(path, old)
+        os.replace(beside, path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"cannot write checkpoint {path} ({error}); an older one there is untouched") from error
     shutil.rmtree(old, ignore_errors=True)
     return path
+
+
+def _old(path: Path) -> Path:
+    """Where the checkpoint that was at `path` is for the moment between the two renames."""
+    return path.with_name(f".{path.name}.old")
+
+
+def _is_checkpoint(path: Path) -> bool:
+    """Whether this is a folder of a checkpoint's files and nothing else, which alone may be replaced."""
+    return path.is_dir() and {file.name for file in path.iterdir()} == {MANIFEST, ARRAYS}
 
 
 def manifest(agent: Any) -> dict[str, Any]:
@@ -78,23 +118,27 @@ def read_manifest(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is no checkpoint: it has no {MANIFEST}")
     try:
         found = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        if not isinstance(found, dict) or "algorithm" not in found:
-            raise ValueError("no algorithm is named")
-    except (ValueError, UnicodeDecodeError) as error:
-        raise UserError(f"checkpoint {path / MANIFEST} is damaged ({error}): {MEND}") from None
-    if found.get("format") != FORMAT:
-        raise UserError(f"checkpoint {path} has format {found.get('format')!r}; this rlzoo reads format {FORMAT}")
-    return found
+        if isinstance(found, dict) and found.get("format") != FORMAT:
+            raise UserError(f"checkpoint {path} has format {found.get('format')!r}; this rlzoo reads format {FORMAT}")
+        return Manifest.model_validate(found).model_dump()
+    except ValidationError as error:
+        first = error.errors()[0]
+        damage = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    except (OSError, ValueError, RecursionError) as error:
+        if isinstance(error, UserError):
+            raise
+        damage = _brief(error)
+    raise UserError(f"checkpoint {path / MANIFEST} is damaged ({damage}): {MEND}")
 
 
-def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The manifest and the nested arrays of a checkpoint folder; raises UserError if it is not whole."""
+def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The manifest and the arrays by name of a checkpoint folder; raises UserError if it is not whole."""
     found = read_manifest(path)
     try:
-        arrays = load_file(path / ARRAYS)
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"checkpoint {path / ARRAYS} is truncated or damaged ({error}): {MEND}") from None
-    return found, _nested(arrays)
+        return found, load_file(path / ARRAYS)
+    except Exception as error:  # whatever a stranger's header provokes
+        damage = _brief(error)
+    raise UserError(f"checkpoint {path / ARRAYS} is truncated or damaged ({damage}): {MEND}")
 
 
 def load(
@@ -106,6 +150,8 @@ def load(
     not whole.
     """
     path = Path(path)
+    if not path.exists() and _is_checkpoint(_old(path)):
+        path = _old(path)  # saving was interrupted between the two renames
     if not path.is_dir():
         raise UserError(f"no such folder: {path}")
     if not (path / MANIFEST).is_file():
@@ -113,31 +159,75 @@ def load(
 
         path = Run.open(path).latest_checkpoint()
     found, arrays = read(path)
-    kind = find(found["algorithm"])
+    engine = Engine(backend, device, eager)
+    if env is None and found["environment_is_id"] and ":" not in found["environment"]:
+        env = found["environment"]  # an id with a module would import it: that is for the user to say
     try:
-        config = validate(kind.name, kind.Config, found["config"])
-        agent = kind.__new__(kind)
-        if env is None and found["environment_is_id"] and ":" not in found["environment"]:
-            env = found["environment"]  # an id with a module would import it: that is for the user to say
-        spaces = from_plain(found["observation_space"]), from_plain(found["action_space"])
-        agent._set_up(env, spaces, Resolved(config, found["sources"]), Engine(backend, device, eager), found["seed"])
-        agent.environment_name = found["environment"]
-        _check_arrays(agent, arrays, path)
-        agent.restore(found, arrays)
-    except UserError:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"checkpoint {path} is damaged ({type(error).__name__}: {error}): {MEND}") from None
+        return _agent(found, arrays, find, env, engine)
+    except Exception as error:  # whatever a stranger's values provoke
+        reason = _brief(error) if isinstance(error, UserError) else f"{type(error).__name__}: {_brief(error)}"
+        raise UserError(f"checkpoint {path} is damaged ({reason}): {MEND}") from error
+
+
+def _agent(found: dict[str, Any], arrays: dict[str, np.ndarray], find: Any, env: Any, engine: Engine) -> Any:
+    """The agent that a manifest describes, with these arrays; nothing is made that is much larger than they are."""
+    kind = find(found["algorithm"])
+    config = validate(kind.name, kind.Config, found["config"])
+    size = arrays["state/parameters"].size
+    spaces = from_plain(found["observation_space"], size), from_plain(found["action_space"], size)
+    agent = kind.__new__(kind)
+    agent._set_up(env, spaces, Resolved(config, found["sources"]), engine, found["seed"], BoundedGenerator(2 * size))
+    agent.environment_name = found["environment"]
+    fitted = _fitted(agent.arrays(), arrays)
+    replay = {name.removeprefix("replay/"): rows for name, rows in arrays.items() if name.startswith("replay/")}
+    agent.restore(found, fitted | ({"replay": replay} if replay else {}))
     return agent
 
 
-def _check_arrays(agent: Any, arrays: dict[str, Any], path: Path) -> None:
-    expected = dict(_flat({"state": agent.state}))
-    found = dict(_flat({"state": arrays.get("state", {})}))
-    for name, array in expected.items():
-        if name not in found or found[name].shape != array.shape:
-            shape = found[name].shape if name in found else "missing"
-            raise UserError(f"checkpoint {path} does not fit: {name} is {shape}, expected {array.shape}")
+class BoundedGenerator(np.random.Generator):
+    """Draws weights that a file's are to replace: at most so many, however large a network its config asks for.
+
+    (A layer may draw twice what it keeps.)
+    """
+
+    def __init__(self, most: int):
+        super().__init__(np.random.PCG64(0))
+        self.left = most
+
+    def standard_normal(self, size: Any = None, *arguments: Any, **options: Any) -> Any:
+        self._count(size)
+        return super().standard_normal(size, *arguments, **options)
+
+    def uniform(self, low: Any = 0.0, high: Any = 1.0, size: Any = None) -> Any:
+        self._count(size)
+        return super().uniform(low, high, size)
+
+    def _count(self, size: Any) -> None:
+        self.left -= math.prod(np.atleast_1d(size).tolist())
+        if self.left < 0:
+            raise ValueError("its networks have more parameters than the file")
+
+
+def _fitted(expected: dict[str, Any], found: dict[str, np.ndarray], prefix: str = "") -> dict[str, Any]:
+    """The arrays as the nested dict `expected`, in its order; raises ValueError where one does not fit."""
+    fitted: dict[str, Any] = {}
+    for key, like in expected.items():
+        name = prefix + key
+        if isinstance(like, dict):
+            fitted[key] = _fitted(like, found, f"{name}/")
+        elif name not in found:
+            raise ValueError(f"{name} is missing")
+        elif (found[name].shape, found[name].dtype) != (like.shape, like.dtype):
+            raise ValueError(f"{name} is {found[name].dtype} {found[name].shape}, expected {like.dtype} {like.shape}")
+        else:
+            fitted[key] = found[name]
+    return fitted
+
+
+def _brief(error: BaseException) -> str:
+    """An error's text on one line, and not a long one."""
+    text = " ".join(str(error).split())
+    return text if len(text) < 300 else text[:300] + " …"
 
 
 def _flat(arrays: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, np.ndarray]]:
@@ -145,15 +235,4 @@ def _flat(arrays: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, np.nd
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{key}/")
         else:
-            yield prefix + key, np.ascontiguousarray(value)
-
-
-def _nested(flat: dict[str, np.ndarray]) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
-    for name, value in flat.items():
-        *parents, last = name.split("/")
-        inner = nested
-        for parent in parents:
-            inner = inner.setdefault(parent, {})
-        inner[last] = value
-    return nested
+            yield prefix + key, np.asarray(value, order="C")

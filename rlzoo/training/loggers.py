@@ -26,7 +26,8 @@ class CSVLogger:
             self.writer.writeheader()
 
     def write(self, record: dict[str, float]) -> None:
-        self.writer.writerow({name: f"{value:.7g}" if isinstance(value, float) else value for name, value in record.items()})
+        row = {name: f"{value:.7g}" if isinstance(value, float) else value for name, value in record.items()}
+        self.writer.writerow(row)
         self.file.flush()
 
     def close(self) -> None:
