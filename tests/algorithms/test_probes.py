@@ -1,0 +1,84 @@
+"""Every algorithm on every engine learns the values that probe environments have in closed form."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode
+from probes import (
+    FIRST, GAMMA, PROBES, STATES, ActionPays, ObservationMatters, OneStep, Truncated, TruncatedElsewhere,
+    action_values, environment, solved, state_values, untrained,
+)  # fmt: skip
+
+KINDS = ("multi-discrete", "binary", "box")
+
+
+def assert_greedy(agent, probe, kind):
+    """The deterministic action is the best one in every state the probe has."""
+    best = probe(kind).best[: len(probe.values)]
+    actions = agent.act(STATES[: len(best)])
+    if kind == "box":
+        np.testing.assert_allclose(actions, best, atol=0.2)
+    else:
+        np.testing.assert_array_equal(actions, best)
+
+
+@pytest.mark.parametrize("probe", PROBES)
+@pytest.mark.parametrize("algorithm", ["ppo", "dqn", "sac"])
+def test_values_and_actions(backend, algorithm, probe):
+    agent = solved(algorithm, probe, backend)
+    tolerance = 0.15 if algorithm == "sac" and probe.action_pays else 0.05
+    np.testing.assert_allclose(state_values(agent)[: len(probe.values)], probe.values, atol=tolerance)
+    if probe.action_pays:
+        assert_greedy(agent, probe, "box" if algorithm == "sac" else "discrete")
+
+
+@pytest.mark.parametrize("probe", [ActionPays, ObservationMatters])
+@pytest.mark.parametrize("kind", KINDS)
+def test_ppo_in_every_action_space(backend, kind, probe):
+    agent = solved("ppo", probe, backend, kind)
+    assert_greedy(agent, probe, kind)
+    values, n = np.array(probe.values), len(probe.values)
+    if kind == "box":  # a Gaussian pays 1 − (mean − best)² − σ² on average
+        miss = agent.policy.mode(agent.params, STATES)[:n, 0] - probe(kind).best[:n, 0]
+        values = values * (1.0 - miss**2 - np.exp(2.0 * agent.params["log_std"][0]))
+    np.testing.assert_allclose(state_values(agent)[:n], values, atol=0.1)
+
+
+def test_dqn_knows_what_the_other_actions_pay(backend):
+    agent = solved("dqn", ObservationMatters, backend)
+    values = [action_values(agent, STATES, np.full(2, action)) for action in range(3)]
+    np.testing.assert_allclose(values, [[0.0, 2.0], [0.0, 0.0], [1.0, 0.0]], atol=0.05)
+
+
+def test_sac_knows_what_the_other_actions_pay(backend):
+    agent = solved("sac", ActionPays, backend)  # actions of the distribution are half the environment's
+    values = action_values(agent, np.stack([FIRST] * 3), np.array([[-0.25], [0.25], [0.75]], np.float32))
+    np.testing.assert_allclose(values, [0.0, 1.0, 0.0], atol=0.3)
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "dqn", "sac"])
+def test_truncation_is_not_termination(algorithm):
+    """The case that must fail: were the cut of `Truncated` a termination, its value would be that of `OneStep`."""
+    truncated, terminated = (state_values(solved(algorithm, probe, "jax"))[0] for probe in (Truncated, OneStep))
+    np.testing.assert_allclose([truncated, terminated], [1.0 / (1.0 - GAMMA), 1.0], atol=0.05)
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+@pytest.mark.parametrize("algorithm", ["ppo", "dqn", "sac"])
+def test_final_observation_is_bootstrapped_in_every_autoreset_mode(algorithm, mode):
+    agent = solved(algorithm, TruncatedElsewhere, "jax", mode=mode)
+    np.testing.assert_allclose(state_values(agent), TruncatedElsewhere.values, atol=0.05)
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "dqn", "sac"])
+def test_one_seed_gives_one_agent(backend, algorithm):
+    """Bit for bit on one engine; another seed gives another agent."""
+    kind = "box" if algorithm == "sac" else "discrete"
+
+    def weights(seed):
+        return untrained(algorithm, environment(ObservationMatters, kind), backend, seed).learn(256).flat
+
+    first, again, other = weights(3), weights(3), weights(4)
+    np.testing.assert_array_equal(first, again)
+    assert np.mean(first != other) > 0.5
