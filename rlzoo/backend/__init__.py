@@ -60,7 +60,7 @@ class Engine:
 
     @cached_property
     def device(self) -> str:
-        """"cpu" or "cuda"; raises UserError if this engine sees no such device."""
+        """The device in words, "cpu" or "cuda"; raises UserError if this engine sees no such device."""
         found = self.module.device(self._asked_device)
         if found is None:
             raise UserError(f"{self.name} sees no {self._asked_device!r} device here: use --device cpu")

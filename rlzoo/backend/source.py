@@ -88,7 +88,8 @@ class _Writer:
             return f"{arguments[0]} {OPERATORS[op]} {arguments[1]}"
         if op == "getitem":
             return f"{arguments[0]}[{_index(instruction.arguments[1].value)}]"
-        return f"backend.{op}({', '.join(arguments)})"
+        call = f"backend.{op}({', '.join(arguments)})"
+        return f"{call}[0]" if op == "split" and len(instruction.outputs) == 1 else call
 
     def _write_gradient(self, instruction: Instruction, names: list[str]) -> None:
         body = instruction.body

@@ -59,7 +59,7 @@ def schedule(value: Any) -> Schedule:
         made = Schedule(float(start), float(end or 0.0), float(fraction or 1.0), kind)
         if not 0.0 < made.fraction <= 1.0:
             raise ValueError("a schedule's fraction lies above 0 and at most at 1") from None
-        if kind == "exponential" and made.start * made.end <= 0.0:
+        if kind == "exponential" and min(made.start, made.end) <= 0.0:
             raise ValueError("an exponential schedule's ends are both positive") from None
         return made
     if not math.isfinite(constant):

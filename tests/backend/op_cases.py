@@ -85,6 +85,7 @@ DIFFERENTIABLE = {
     "stack": (lambda x, y: ops.stack([x, y]), X, Y),
     "stack axis": (lambda x, y: ops.stack((y, x), -1), X, Y),
     "split": (lambda x: ops.concat(ops.split(x, (1, 2))[::-1]), X),
+    "split in one": (lambda x: ops.split(x, (3,))[0], X),
     "split axis": (lambda x: ops.split(x, [1, 2, 1], axis=-1)[1], X),
     "zeros_like": (lambda x: ops.zeros_like(x) + x, X),
     "asarray": (lambda x: x * ops.asarray(np.arange(4, dtype=np.float32), like=x), X),
