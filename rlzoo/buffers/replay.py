@@ -44,11 +44,14 @@ class ReplayBuffer:
     def arrays(self) -> dict[str, np.ndarray]:
         """What a checkpoint holds of it: the filled rows and where the next goes."""
         filled = {name: column[: self.size] for name, column in self.data.items()}
-        return filled | {"position": np.asarray(self.position)}
+        return filled | {"position": np.asarray(self.position, np.int64)}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """Take over what `arrays` gave; raises ValueError where it does not fit."""
-        size, position = len(arrays["reward"]), int(arrays["position"])
+        where = arrays["position"]
+        if where.shape != () or where.dtype != np.int64:
+            raise ValueError(f"replay position is {where.dtype} {where.shape}, not one int64")
+        size, position = len(arrays["reward"]), int(where)
         if size > self.capacity or not 0 <= position < self.capacity or (size < self.capacity and position != size):
             raise ValueError(f"a replay of {size} rows, the next at {position}, in a buffer of {self.capacity}")
         for name, column in self.data.items():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from rlzoo.errors import UserError
+
 
 class Callback:
     """Told of each event of `learn`; override what you need. Raise `StopTraining` to end training early."""
@@ -35,6 +37,8 @@ class Every(Callback):
     """Calls `function(agent)` whenever another `steps` environment steps have passed."""
 
     def __init__(self, steps: int, function: Any):
+        if steps < 1:
+            raise UserError(f"steps = {steps!r} between calls is not valid: at least 1")
         self.steps, self.function, self.seen = steps, function, 0
 
     def on_start(self, agent: Any) -> None:

@@ -1,0 +1,119 @@
+"""One checkpoint, every engine: saved on any, loaded on any other and on NumPy, it acts and learns alike."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+from conftest import ENGINES
+from tiny_agents import Pictures, assert_same, everything, make, observations
+
+from rlzoo import UserError, load
+from rlzoo.backend import is_installed
+
+KINDS = ["ppo", "dqn", "sac", "pictures"]
+INSTALLED = [name for name in ENGINES if is_installed(name)]
+
+
+@pytest.fixture(scope="session")
+def saved(tmp_path_factory):
+    """(kind, engine) → (checkpoint of an agent trained there, all it held, its actions); trained when first asked for."""
+
+    @cache
+    def train(kind, engine):
+        budget = dict(steps=40, checkpoint_every=20) if kind != "pictures" else {}
+        agent = make(kind, engine, **budget).learn()
+        path = agent.save(tmp_path_factory.mktemp("saved") / f"{kind}_{engine}", replay=True)
+        return path, everything(agent), agent.act(observations(agent))
+
+    return train
+
+
+def assert_agree(actions, expected, scores=None):
+    """The same choices, but where the two best scores `[N, choices]` are all but equal; the same numbers to 1e-5."""
+    assert actions.dtype == expected.dtype and actions.shape == expected.shape == (1000, *actions.shape[1:])
+    if expected.dtype.kind == "f":
+        np.testing.assert_allclose(actions, expected, rtol=1e-5, atol=1e-5)
+        return
+    assert 0 < expected.mean() < 1, "an agent that always does the same would agree by chance"
+    first, second = np.sort(scores, -1)[:, :-3:-1].T
+    tied = first - second < 1e-5
+    assert tied.mean() < 0.05
+    np.testing.assert_array_equal(actions[~tied], expected[~tied])
+
+
+def scores(agent, seen):
+    """What the choice is made by, in NumPy: logits or action values; None for continuous actions."""
+    rows, policy = agent._prepared(seen), agent.policy
+    if hasattr(policy, "network"):
+        return policy.values(agent.params, rows)
+    if agent.name == "ppo":
+        return policy.parameters_of_action(agent.params, policy.features(agent.params, rows))
+    return None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_loaded_elsewhere_it_holds_and_does_the_same(kind, backend, saved):
+    compiled = None
+    for engine in INSTALLED:
+        path, held, actions = saved(kind, engine)
+        agent = load(path, backend=backend)
+        assert_same(everything(agent), held)
+        seen = observations(agent)
+        judged = scores(agent, seen)
+        assert_agree(agent.act(seen), actions, judged)
+        if compiled is None:  # one compilation serves the checkpoints of every engine: parameters are an argument
+            policy, layout = agent.policy, agent.layout
+            compiled = agent.engine.compile(lambda flat, rows: policy.mode(layout.split(flat), rows))
+        mode = agent.engine.to_numpy(compiled(agent.flat, agent._prepared(seen)))
+        assert_agree(agent.policy.head.to_env(mode), actions, judged)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_loaded_on_numpy_it_acts(kind, backend, saved):
+    path, held, actions = saved(kind, backend)
+    agent = load(path, backend="numpy")
+    assert_same(everything(agent), held)
+    seen = observations(agent)
+    assert_agree(agent.act(seen), actions, scores(agent, seen))
+    with pytest.raises(UserError, match="numpy acts but does not learn"):
+        agent.learn()
+
+
+@pytest.mark.parametrize("kind", ["ppo", "dqn", "sac"])
+def test_learning_goes_on_elsewhere_as_it_would_have_at_home(kind, backend, saved):
+    neighbour = INSTALLED[(INSTALLED.index(backend) + 1) % len(INSTALLED)]
+    path, held, _ = saved(kind, neighbour)
+    here, home = (load(path, backend=name).learn(20) for name in (backend, neighbour))
+    moved, expected = everything(here), everything(home)
+    assert here.steps == 60 and moved["generator"] == expected["generator"] != held["generator"]
+    assert moved["state/optimizer/count"] > held["state/optimizer/count"]
+    assert np.abs(moved["state/parameters"] - held["state/parameters"]).max() > 1e-3
+    for name in (name for name in moved if name.startswith(("state", "normalizers"))):
+        np.testing.assert_allclose(moved[name], expected[name], rtol=1e-3, atol=1e-4, err_msg=name)
+
+
+def test_pictures_learn_on_elsewhere(saved, backend):
+    path, held, _ = saved("pictures", INSTALLED[0])
+    agent = load(path, env=Pictures(), backend=backend).learn(8)
+    assert agent.steps == 24
+    assert agent.evaluate(2).lengths == (8, 8)
+    assert (everything(agent)["state/parameters"] != held["state/parameters"]).any()
+
+
+def test_two_engines_learning_by_turns_do_not_disturb_each_other():
+    if len(INSTALLED) < 2:
+        pytest.skip("two engines are needed")
+
+    def agents():
+        return [make("dqn", engine, steps=40, checkpoint_every=20) for engine in INSTALLED]
+
+    alone = [agent.learn(20).learn(20) for agent in agents()]
+    together = agents()
+    for _ in range(2):
+        for agent in together:
+            agent.learn(20)
+    for one, other in zip(together, alone):
+        assert one.steps == 40
+        assert_same(everything(one), everything(other))

@@ -1,0 +1,178 @@
+"""Callbacks: counted in environment steps, told in order, and told of the end whatever ends it."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+from tiny_agents import make
+
+from rlzoo import UserError
+from rlzoo.training.callbacks import Callback, Evaluate, Every, StopTraining
+from rlzoo.training.loggers import CSVLogger
+
+pytest.importorskip("torch")
+
+
+class Diary(Callback):
+    """(event, steps) of everything it is told."""
+
+    def __init__(self):
+        self.events = []
+
+    def on_start(self, agent):
+        self.events.append(("start", agent.steps))
+
+    def on_log(self, agent, record):
+        assert record["steps"] == agent.steps
+        self.events.append(("log", agent.steps))
+
+    def on_steps(self, agent):
+        self.events.append(("steps", agent.steps))
+
+    def on_checkpoint(self, agent):
+        self.events.append(("checkpoint", agent.steps))
+
+    def on_end(self, agent):
+        self.events.append(("end", agent.steps))
+
+
+class Raises(Callback):
+    """Raises at an event from this step on."""
+
+    def __init__(self, event, error, at=0):
+        self.error, self.at = error, at
+        setattr(self, event, self.throw)
+
+    def throw(self, agent, *arguments):
+        if agent.steps >= self.at:
+            raise self.error
+
+
+def agent_of(**changes):
+    return make("dqn", "torch", **{"hidden": (4,), "normalize_reward": False, "learning_starts": 1, **changes})
+
+
+def test_the_order_of_events():
+    diary = Diary()
+    agent_of(steps=50, checkpoint_every=25).learn(callbacks=[diary])
+    assert diary.events == [
+        ("start", 0), ("steps", 10), ("steps", 20),
+        ("log", 30), ("steps", 30), ("checkpoint", 30), ("steps", 40),
+        ("log", 50), ("steps", 50), ("checkpoint", 50), ("end", 50),
+    ]  # fmt: skip
+
+
+def test_rows_come_every_thousand_steps_between_checkpoints():
+    diary = Diary()
+    agent_of(steps=2500, checkpoint_every=2500, learning_starts=1700).learn(callbacks=[diary])
+    assert [steps for event, steps in diary.events if event == "log"] == [2000, 2500]  # none before there are metrics
+
+
+def test_checkpoints_are_a_tenth_of_the_whole_apart_by_default():
+    diary = Diary()
+    agent_of(steps=200, checkpoint_every=0).learn(callbacks=[diary])
+    assert [steps for event, steps in diary.events if event == "checkpoint"] == list(range(20, 201, 20))
+
+
+def test_every_counts_environment_steps():
+    seen = []
+    agent = agent_of(n_envs=3, train_freq=2).learn(30, callbacks=[Every(10, lambda agent: seen.append(agent.steps))])
+    assert seen == [12, 24, 30]  # six steps a phase, so at the first phase past 10, 20 and 30
+    agent.learn(30, callbacks=[Every(25, lambda agent: seen.append(agent.steps))])
+    assert seen[3:] == [54]  # past 50; the one at 25 lies behind
+
+
+@pytest.mark.parametrize("steps", [0, -5])
+def test_every_needs_a_positive_number(steps):
+    with pytest.raises(UserError, match="at least 1"):
+        Every(steps, print)
+
+
+def test_evaluate_logs_and_stops_at_its_threshold():
+    class Rows(Callback):
+        def __init__(self):
+            self.rows = []
+
+        def on_log(self, agent, record):
+            self.rows.append(record)
+
+    rows, diary = Rows(), Diary()
+    agent_of(steps=60).learn(callbacks=[Evaluate(20, episodes=3), rows])
+    evaluated = [row for row in rows.rows if "evaluation_return" in row]
+    assert [row["steps"] for row in evaluated] == [20, 40, 60]
+    assert all(8 <= row["evaluation_return"] <= 500 for row in evaluated)  # CartPole pays a step, and falls in eight
+    stopped = agent_of(steps=60).learn(callbacks=[Evaluate(20, episodes=3, stop_at=8.0), diary])
+    assert stopped.steps == 20
+    never = agent_of(steps=60).learn(callbacks=[Evaluate(20, episodes=3, stop_at=501.0)])
+    assert never.steps == 60
+
+
+@pytest.mark.parametrize("event", ["on_log", "on_steps", "on_checkpoint"])
+@pytest.mark.parametrize("steps", [30, 60])
+def test_stopping_early_leaves_a_checkpoint_and_is_no_error(event, steps):
+    diary = Diary()
+    agent = agent_of(steps=100, checkpoint_every=60)
+    agent.learn(callbacks=[diary, Raises(event, StopTraining(), steps)])
+    stopped = 60 if event in ("on_log", "on_checkpoint") else steps
+    assert agent.steps == stopped
+    assert [told for told in diary.events if told[0] == "checkpoint"] == [("checkpoint", stopped)]
+    assert diary.events[-1] == ("end", stopped)
+    assert agent.learn().steps == 100
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("a bug"), UserError("a mistake")])
+@pytest.mark.parametrize("event", ["on_steps", "on_checkpoint"])
+def test_the_end_is_told_whatever_ends_it(event, error):
+    diary = Diary()
+    agent = agent_of()
+    with pytest.raises(type(error)):
+        agent.learn(callbacks=[diary, Raises(event, error)])
+    assert [event for event, _ in diary.events].count("end") == 1 and diary.events[-1][0] == "end"
+    agent.log({})
+    assert diary.events[-1][0] == "end"  # it is told nothing afterwards
+
+
+@pytest.mark.parametrize("kind", ["ppo", "dqn", "sac"])
+def test_interrupted_in_the_middle_of_a_step_an_agent_is_still_good(kind, tmp_path, monkeypatch):
+    agent = make(kind, "torch").learn(20)
+    step, calls = agent.vector_env.step, []
+
+    def interrupted(action):
+        calls.append(action)
+        if len(calls) == 7:
+            raise KeyboardInterrupt
+        return step(action)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(agent.vector_env, "step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            agent.learn()
+    resets = []
+    monkeypatch.setattr(agent.collector, "reset", lambda seed, reset=agent.collector.reset: (resets.append(1), reset(seed)))
+    steps = agent.steps
+    assert len(agent.evaluate(2).returns) == 2
+    agent.save(tmp_path / "kept")
+    assert agent.learn(20).steps == steps + 20
+    assert len(resets) >= 1  # the episodes under way when it was interrupted are given up
+
+
+def test_a_resumed_csv_loses_the_rows_after_its_checkpoint_and_goes_on(tmp_path):
+    path = tmp_path / "metrics.csv"
+
+    def rows():
+        with open(path, newline="") as file:
+            return [(row["steps"], row["loss"]) for row in csv.DictReader(file)]
+
+    first = CSVLogger(path, ["steps", "loss"], 0)
+    for steps in (10, 20, 30):
+        first.write({"steps": steps, "loss": steps / 8, "unknown": 1.0})
+    first.close()
+    with open(path, "a") as file:
+        file.write("40,0.")  # a row that a killed run was writing
+    second = CSVLogger(path, ["loss", "steps", "new"], 20)  # the file's own columns stay
+    assert rows() == [("10", "1.25"), ("20", "2.5")]
+    second.write({"steps": 30, "loss": 9.0, "new": 1.0})
+    second.close()
+    assert rows() == [("10", "1.25"), ("20", "2.5"), ("30", "9")]
+    assert path.read_text().count("steps") == 1

@@ -1,0 +1,114 @@
+"""A resumed run is the run that was interrupted, bit for bit, on each engine."""
+
+from __future__ import annotations
+
+import pytest
+from tiny_agents import Killed, assert_same, everything, make, observations
+
+from rlzoo import load
+from rlzoo.training.callbacks import Callback, Every
+
+# What the defaults of `tiny_agents.make` leave out. Steps that are no multiple of the phases, updates every step, …
+VARIANTS = {
+    "ppo": {},
+    "dqn": {},
+    "sac": {},
+    "dqn-uneven": dict(
+        n_envs=3, steps=170, checkpoint_every=0, gradient_steps=-1, train_freq=1, target_update_interval=0,
+        tau=0.05, double=False,
+    ),
+    "sac-uneven": dict(n_envs=1, steps=67, checkpoint_every=31, train_freq=1, gradient_steps=1, tau=0.5,
+                       target_update_interval=7, entropy_coefficient=0.1, buffer_size=20, normalize_reward=False),
+    "ppo-uneven": dict(n_envs=3, n_steps=7, steps=100, checkpoint_every=33, batch_size=5, target_kl=1e-3,
+                       clip_range_value=0.2, normalize_observation=False, entropy_coefficient="linear(0.1, 0)"),
+}  # fmt: skip
+
+
+class Records(Callback):
+    """The rows that were logged, without what depends on the clock."""
+
+    def __init__(self):
+        self.rows = []
+
+    def on_log(self, agent, record):
+        self.rows.append({name: value for name, value in record.items() if "time" not in name and "second" not in name})
+
+
+def agent_of(variant, backend):
+    return make(variant.partition("-")[0], backend, **VARIANTS[variant])
+
+
+def resume(variant, backend, path, after=1):
+    """(uninterrupted, interrupted and resumed): agents at the end of their budget, and the rows of each."""
+    whole, first, second = Records(), Records(), Records()
+    uninterrupted = agent_of(variant, backend).learn(callbacks=[whole])
+    killed = agent_of(variant, backend).learn(callbacks=[first, Killed(path, after)])
+    assert 0 < killed.steps < uninterrupted.steps
+    resumed = load(path, backend=backend)
+    assert_same(everything(resumed), everything(killed))
+    resumed.learn(callbacks=[second])
+    return uninterrupted, resumed, whole.rows, first.rows + second.rows
+
+
+@pytest.mark.parametrize("kind", ["ppo", "dqn", "sac"])
+def test_resumed_is_uninterrupted(kind, backend, tmp_path):
+    uninterrupted, resumed, rows, resumed_rows = resume(kind, backend, tmp_path / "checkpoint")
+    assert uninterrupted.steps >= 160
+    assert_same(everything(resumed), everything(uninterrupted))
+    assert resumed_rows == rows
+
+
+@pytest.mark.parametrize("variant", ["ppo-uneven", "dqn-uneven", "sac-uneven"])
+@pytest.mark.parametrize("engine_name", ["torch"])
+def test_resumed_is_uninterrupted_where_nothing_divides(variant, engine_name, tmp_path):
+    pytest.importorskip(engine_name)
+    uninterrupted, resumed, rows, resumed_rows = resume(variant, engine_name, tmp_path / "checkpoint", after=40)
+    assert_same(everything(resumed), everything(uninterrupted))
+    assert resumed_rows == rows
+
+
+def test_acting_and_evaluating_on_the_way_change_nothing(tmp_path):
+    pytest.importorskip("torch")
+    plain, watched = make("dqn", "torch", steps=80), make("dqn", "torch", steps=80)
+    seen = observations(watched, 3)
+
+    def watch(agent):
+        agent.act(seen), agent.act(seen, deterministic=False)
+        agent.evaluate(2), agent.evaluate(2, deterministic=False)
+        agent.save(tmp_path / "watched", replay=True)
+
+    plain.learn()
+    watched.learn(callbacks=[Every(20, watch)])
+    assert_same(everything(watched), everything(plain))
+
+
+def test_a_finished_agent_learns_on_from_its_checkpoint_as_in_memory(tmp_path):
+    pytest.importorskip("torch")
+    agent = make("sac", "torch", steps=60).learn()
+    agent.save(tmp_path / "done", replay=True)
+    loaded = load(tmp_path / "done", backend="torch")
+    assert loaded.steps == loaded.total_steps == 60
+    loaded.learn(40)
+    agent.learn(40)
+    assert loaded.steps == 100
+    assert_same(everything(loaded), everything(agent))
+
+
+def test_learn_goes_on_to_the_stored_total(tmp_path):
+    pytest.importorskip("torch")
+    make("dqn", "torch").learn(120, callbacks=[Killed(tmp_path / "c")])
+    loaded = load(tmp_path / "c", backend="torch")
+    assert (loaded.steps, loaded.total_steps) == (60, 120)
+    assert loaded.learn().steps == 120
+    assert loaded.learn().steps == 120 + loaded.config.steps
+
+
+def test_without_the_replay_learning_goes_on_from_fresh_experience(tmp_path):
+    pytest.importorskip("torch")
+    agent = make("sac", "torch", steps=60).learn()
+    agent.save(tmp_path / "small")
+    loaded = load(tmp_path / "small", backend="torch")
+    assert len(loaded.replay) == 0
+    before = loaded.flat.copy()
+    assert loaded.learn(20).steps == 80 and len(loaded.replay) == 20
+    assert (loaded.flat != before).any()
