@@ -54,6 +54,11 @@ class Engine:
         if device not in DEVICES:
             raise UserError(f"unknown device {device!r}{nearest(device, DEVICES)} (valid: {', '.join(DEVICES)})")
 
+    @property
+    def learns(self) -> bool:
+        """Whether it compiles updates; NumPy only acts."""
+        return self.name in ENGINES
+
     @cached_property
     def module(self) -> ModuleType:
         return import_module(f"rlzoo.backend.{self.name}")

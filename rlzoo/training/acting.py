@@ -43,7 +43,7 @@ class Actor:
     @cached_property
     def _acts_on_engine(self) -> bool:
         """Image policies act on the engine, vector policies in NumPy."""
-        return is_image(self.observation_space) and self.engine.name != "numpy"
+        return is_image(self.observation_space) and self.engine.learns
 
     @cached_property
     def _compiled_policy(self) -> dict[str, Any]:

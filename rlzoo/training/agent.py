@@ -131,8 +131,8 @@ class Agent(Actor, ABC):
 
         Schedules stretch over all steps taken by the end. With `progress`, a live line is printed.
         """
-        if self.engine.name == "numpy":
-            raise UserError("numpy acts but does not learn: load the agent with backend='jax' (or torch, …)")
+        if not self.engine.learns:
+            raise UserError(f"{self.engine.name} acts but does not learn: load the agent with backend='auto'")
         is_number = isinstance(steps, int | float | np.number) and not isinstance(steps, bool)
         if steps is not None and (not is_number or steps < 1 or not float(steps).is_integer()):
             raise UserError(f"steps = {steps!r} is not valid: a whole number of at least 1")

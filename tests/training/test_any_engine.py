@@ -18,7 +18,7 @@ INSTALLED = [name for name in ENGINES if is_installed(name)]
 
 @pytest.fixture(scope="session")
 def saved(tmp_path_factory):
-    """(kind, engine) → (checkpoint of an agent trained there, all it held, its actions); trained when first asked for."""
+    """(kind, engine) → (checkpoint of an agent trained there, all it held, its actions); trained when asked for."""
 
     @cache
     def train(kind, engine):
@@ -43,6 +43,11 @@ def assert_agree(actions, expected, scores=None):
     np.testing.assert_array_equal(actions[~tied], expected[~tied])
 
 
+def compiled_mode(agent):
+    """The deterministic policy compiled on the agent's engine, a function of flat parameters and observations."""
+    return agent.engine.compile(lambda flat, rows: agent.policy.mode(agent.layout.split(flat), rows))
+
+
 def scores(agent, seen):
     """What the choice is made by, in NumPy: logits or action values; None for continuous actions."""
     rows, policy = agent._prepared(seen), agent.policy
@@ -64,8 +69,7 @@ def test_loaded_elsewhere_it_holds_and_does_the_same(kind, backend, saved):
         judged = scores(agent, seen)
         assert_agree(agent.act(seen), actions, judged)
         if compiled is None:  # one compilation serves the checkpoints of every engine: parameters are an argument
-            policy, layout = agent.policy, agent.layout
-            compiled = agent.engine.compile(lambda flat, rows: policy.mode(layout.split(flat), rows))
+            compiled = compiled_mode(agent)
         mode = agent.engine.to_numpy(compiled(agent.flat, agent._prepared(seen)))
         assert_agree(agent.policy.head.to_env(mode), actions, judged)
 

@@ -149,7 +149,8 @@ def test_interrupted_in_the_middle_of_a_step_an_agent_is_still_good(kind, tmp_pa
         with pytest.raises(KeyboardInterrupt):
             agent.learn()
     resets = []
-    monkeypatch.setattr(agent.collector, "reset", lambda seed, reset=agent.collector.reset: (resets.append(1), reset(seed)))
+    reset = agent.collector.reset
+    monkeypatch.setattr(agent.collector, "reset", lambda seed: (resets.append(seed), reset(seed)))
     steps = agent.steps
     assert len(agent.evaluate(2).returns) == 2
     agent.save(tmp_path / "kept")

@@ -1,0 +1,136 @@
+"""Hyperparameters: where each value comes from, what is refused and how, and that text reads back as it was."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from importlib.resources import files
+
+import pytest
+
+from rlzoo import UserError
+from rlzoo.algorithms import ALGORITHMS, find
+from rlzoo.nn.schedules import Schedule, schedule
+from rlzoo.training import config as config_module
+from rlzoo.training.config import resolve, validate
+
+PUBLISHED = {
+    "families": {"farm": {"source": "a book", "gamma": 0.9, "n_envs": 4, "hidden": [16]}},
+    "environments": {"Cow-v1": {"source": "a paper", "gamma": 0.8, "hidden": [32, 32]}, "Hen-v1": {"n_envs": 2}},
+}
+
+
+@pytest.fixture
+def published(monkeypatch):
+    monkeypatch.setattr(config_module, "_published", lambda algorithm: PUBLISHED)
+
+
+def resolved(env, family, **given):
+    return resolve("ppo", find("ppo").Config, env, family, given)
+
+
+def test_defaults_then_family_then_environment_then_what_is_given(published):
+    found = resolved("farm:Cow-v1", "farm", hidden="8,8")
+    c, sources = found.config, found.sources
+    assert (c.clip_range(0.0), c.n_envs, c.gamma, c.hidden) == (0.2, 4, 0.8, (8, 8))
+    assert sources["clip_range"] == "default of ppo"
+    assert sources["n_envs"] == "family farm (a book)"
+    assert sources["gamma"] == "environment farm:Cow-v1 (a paper)"
+    assert sources["hidden"] == "--set"
+    assert sources.keys() == type(c).model_fields.keys()
+    assert resolved("Hen-v1", None).sources["n_envs"] == "environment Hen-v1"
+    assert resolved("Dog-v1", "farm").config.gamma == 0.9
+    assert resolved("Dog-v1", None).config == find("ppo").Config()
+
+
+def test_published_values_differ_across_environments():
+    for algorithm, envs in {"ppo": ("CartPole-v1", "Pendulum-v1"), "dqn": ("CartPole-v1", "Acrobot-v1"),
+                            "sac": ("Pendulum-v1", "MountainCarContinuous-v0")}.items():  # fmt: skip
+        kind = find(algorithm).Config
+        first, second = (resolve(algorithm, kind, env, "classic_control", {}).config for env in envs)
+        assert first.learning_rate != second.learning_rate and first.steps != kind().steps
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_every_published_entry_is_valid_and_has_a_source(algorithm):
+    published = tomllib.loads((files("rlzoo.hyperparams") / f"{algorithm}.toml").read_text(encoding="utf-8"))
+    assert published.keys() == {"families", "environments"}
+    for group in published.values():
+        for section, entries in group.items():
+            values = dict(entries)
+            assert len(values.pop("source", "")) > 3, f"[{section}] names no source"
+            assert values, f"[{section}] is empty"
+            validate(algorithm, find(algorithm).Config, values)
+    for env in published["environments"]:
+        found = resolve(algorithm, find(algorithm).Config, env, "classic_control", {})
+        assert any(source.startswith(f"environment {env}") for source in found.sources.values())
+
+
+@pytest.mark.parametrize(("given", "words"), [
+    ({"learning_rat": 1}, ["learning_rat", "did you mean 'learning_rate'"]),
+    ({"gae_lamda": 1}, ["did you mean 'gae_lambda'"]),
+    ({"gamma": 1.5}, ["gamma = 1.5", "less than or equal to 1"]),
+    ({"gamma": "high"}, ["gamma = 'high'", "number"]),
+    ({"n_envs": 0}, ["n_envs = 0", "greater than or equal to 1"]),
+    ({"n_envs": 2.5}, ["n_envs = 2.5", "integer"]),
+    ({"n_envs": None}, ["n_envs = None"]),
+    ({"hidden": "64,x"}, ["hidden", "x"]),
+    ({"hidden": [64, 0]}, ["hidden", "at least 1"]),
+    ({"activation": "tahn"}, ["activation = 'tahn'", "did you mean 'tanh'"]),
+    ({"learning_rate": "linear(1e-3"}, ["learning_rate", "linear(start, end)"]),
+    ({"learning_rate": "cosine(1, 0)"}, ["learning_rate", "linear(start, end)"]),
+    ({"learning_rate": "linear(1, 0, 2)"}, ["learning_rate", "fraction"]),
+    ({"learning_rate": "exponential(1e-3, 0)"}, ["learning_rate", "positive"]),
+    ({"learning_rate": float("inf")}, ["learning_rate", "finite"]),
+    ({"learning_rate": True}, ["learning_rate = True"]),
+    ({"normalize_advantage": "perhaps"}, ["normalize_advantage = 'perhaps'", "boolean"]),
+    ({"clip_range_value": -1}, ["clip_range_value = -1", "greater than 0"]),
+])  # fmt: skip
+def test_what_is_wrong_is_named_with_the_mend(given, words):
+    with pytest.raises(UserError) as caught:
+        resolved("CartPole-v1", None, **given)
+    line = str(caught.value)
+    assert "\n" not in line
+    for word in words:
+        assert word in line
+
+
+@pytest.mark.parametrize("text", ["64,32", "64, 32", "[64, 32]", "(64, 32)", "(64,32,)"])
+def test_widths_as_text(text):
+    assert resolved("CartPole-v1", None, hidden=text).config.hidden == (64, 32)
+
+
+def test_other_values_as_text():
+    c = resolved("CartPole-v1", None, hidden="7", gamma="0.5", n_steps="64", normalize_advantage="False",
+                 target_kl="none", learning_rate="1e-3").config  # fmt: skip
+    assert (c.hidden, c.gamma, c.n_steps, c.normalize_advantage, c.target_kl) == ((7,), 0.5, 64, False, None)
+    assert c.learning_rate == Schedule(1e-3, 1e-3)
+    assert resolved("CartPole-v1", None, hidden="").config.hidden == ()
+
+
+@pytest.mark.parametrize("written", [
+    3e-4, 0.1 + 0.2, 1 / 3, "linear(1e-3, 0)", "linear(1, 0.04, 0.16)", "linear(0.123456789012345, 1e-17)",
+    "exponential(1e-2, 1.000000001e-5, 0.333333333333)", "linear(-1, 2)", "linear(0.1)",
+])  # fmt: skip
+def test_schedules_come_back_from_json_as_they_were(written):
+    kind = find("ppo").Config
+    c = kind(learning_rate=written)
+    again = kind(**json.loads(json.dumps(c.model_dump(mode="json"))))
+    assert again == c and again.learning_rate == schedule(written)
+    assert [again.learning_rate(x / 7) for x in range(9)] == [c.learning_rate(x / 7) for x in range(9)]
+
+
+def test_scalars_are_the_schedules_now():
+    c = find("ppo").Config(learning_rate="linear(1e-2, 0)", clip_range="linear(0.2, 0.1, 0.5)")
+    assert c.scalars(0.25) == pytest.approx(dict(learning_rate=7.5e-3, clip_range=0.15, entropy_coefficient=0.0))
+    assert c.scalars(2.0) == pytest.approx(dict(learning_rate=0.0, clip_range=0.1, entropy_coefficient=0.0))
+    assert find("dqn").Config().scalars(0.05)["exploration"] == pytest.approx(0.525)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_config_is_frozen_and_comes_back_from_json(algorithm):
+    kind = find(algorithm).Config
+    c = kind()
+    assert kind(**json.loads(json.dumps(c.model_dump(mode="json")))) == c
+    with pytest.raises(ValueError):
+        c.gamma = 0.5
