@@ -1,0 +1,114 @@
+"""The walk-throughs of CONTRIBUTING.md stay true: their code is taken from the page and run."""
+
+from __future__ import annotations
+
+import re
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import numpy as np
+import pytest
+from parity import assert_close, compiled, reference
+from probes import STATES, ObservationMatters, environment
+
+from rlzoo import load, nn
+from rlzoo.algorithms import ALGORITHMS, find
+from rlzoo.backend import ENGINES, is_installed, ops
+from rlzoo.nn import layers
+
+PAGE = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n# (\S+)\n(.*?)```", PAGE, re.S)
+INSTALLED = [name for name in ENGINES if is_installed(name)]
+
+
+def block(path):
+    """The one code block of the page that is headed by this path."""
+    (code,) = [code for where, code in BLOCKS if where == path]
+    return code
+
+
+def test_every_file_that_is_named_exists():
+    root = Path(__file__).parents[1]
+    named = {where for where, _ in BLOCKS} | set(re.findall(r"`((?:rlzoo|tests|docs)/[\w/]+(?:\.\w+|/))`", PAGE))
+    missing = {path for path in named if not (root / path).exists()}
+    assert missing <= {"rlzoo/algorithms/reinforce.py", "rlzoo/hyperparams/reinforce.toml", "rlzoo/backend/NAME.py"}
+
+
+# ---- the layer -------------------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def highway():
+    namespace = dict(vars(layers))
+    exec(compile(block("rlzoo/nn/layers.py"), "CONTRIBUTING.md", "exec"), namespace)
+    return namespace["Highway"]
+
+
+def test_the_layer_computes_what_it_says(highway):
+    x = np.array([[0.5, -1.0]])
+    params = {"gate": np.eye(2), "gate_bias": np.zeros(2), "change": np.eye(2), "change_bias": np.ones(2)}
+    gate, change = 1.0 / (1.0 + np.exp(-x)), np.tanh(x + 1.0)
+    np.testing.assert_allclose(highway()(params, x), gate * change + (1.0 - gate) * x)
+    assert highway().output_shape((7,)) == (7,)
+    assert {array.dtype for array in highway().init(np.random.default_rng(0), (3,)).values()} == {np.dtype(np.float32)}
+
+
+def test_the_layer_on_every_engine(engine, highway):
+    network = nn.Sequential((nn.Dense(4), highway(), highway(gate_bias=0.5), nn.Dense(1)))
+    rng = np.random.default_rng(0)
+    params = network.init(rng, (3,))
+    layout = nn.Layout(params)
+
+    def value_and_gradient(flat, x):
+        return layout.value_and_grad(lambda params: (ops.mean(ops.square(network(params, x))), None), flat)
+
+    flat, x = layout.flatten(params).astype(np.float64), rng.standard_normal((5, 3))
+    assert_close(compiled(engine, value_and_gradient, flat, x), reference(value_and_gradient, flat, x))
+
+
+# ---- the algorithm ---------------------------------------------------------------------------------------------------
+SETTINGS = dict(steps=8192, n_steps=8, hidden=(16,), learning_rate=1e-2, seed=0)
+
+
+def bandit():
+    return environment(ObservationMatters, "discrete")
+
+
+@pytest.fixture
+def reinforce(monkeypatch, tmp_path):
+    """The class, found by its name as after the page's steps 1 and 2."""
+    path = tmp_path / "reinforce.py"
+    path.write_text(block("rlzoo/algorithms/reinforce.py"), encoding="utf-8")
+    spec = spec_from_file_location("rlzoo.algorithms.reinforce", path)
+    module = module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)
+    spec.loader.exec_module(module)
+    monkeypatch.setitem(ALGORITHMS, "reinforce", "Reinforce")
+    return find("REINFORCE")
+
+
+@pytest.mark.parametrize("backend", INSTALLED[:2])
+def test_the_algorithm_learns_which_action_pays(backend, reinforce, tmp_path):
+    """`ObservationMatters` pays 1 or 2 for the action that the observation asks for, and nothing for the other two."""
+    agent = reinforce(bandit(), backend=backend, **SETTINGS)
+    wanted = [ObservationMatters("discrete").best[state] for state in range(2)]
+    assert agent.evaluate(200, deterministic=False).mean_return < 0.8, "before learning, chance"
+    agent.learn()
+    np.testing.assert_array_equal(agent.act(STATES), wanted)
+    assert agent.evaluate(200, deterministic=False).mean_return > 1.3, "the best there is pays 1.5 on average"
+    assert list(agent.last_metrics) == list(reinforce.metrics)
+
+    loaded = load(agent.save(tmp_path / "agent"), backend="numpy")
+    np.testing.assert_array_equal(loaded.act(STATES), wanted)
+
+
+@pytest.mark.skipif(len(INSTALLED) < 2, reason="needs two engines")
+def test_the_algorithm_has_one_curve_on_two_engines(reinforce):
+    runs = [reinforce(bandit(), backend=name, **SETTINGS).learn(256) for name in INSTALLED[:2]]
+    np.testing.assert_allclose(runs[0].flat, runs[1].flat, atol=1e-4)
+    assert np.max(np.abs(runs[0].flat - reinforce(bandit(), **SETTINGS).flat)) > 1e-2
+
+
+def test_the_algorithm_documents_its_fields(reinforce):
+    fields = reinforce.Config.model_fields
+    assert all(field.description for field in fields.values())
+    assert fields["value_coefficient"].description == "Weight of the baseline's loss."
