@@ -1,0 +1,59 @@
+"""The command line as people use it: its exit status, what it printed, and a folder of its own to write in."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from command_line import TINY
+
+from rlzoo.cli import main
+
+
+@dataclass
+class Outcome:
+    """What a command did."""
+
+    status: int
+    out: str
+    err: str
+
+    def json(self):
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def rlzoo(tmp_path, monkeypatch, capsys):
+    """`rlzoo(*words)` runs the command line in this process, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RLZOO_BACKEND", raising=False)
+
+    def run(*words):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            main([str(word) for word in words])
+        captured = capsys.readouterr()
+        return Outcome(stop.value.code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A run of PPO that has finished its 2,048 steps, made once."""
+    folder = tmp_path_factory.mktemp("finished")
+    words = ["train", "--algo", "ppo", *TINY, "--steps", "2048", "--seed", "3", "--quiet", "--out", "run"]
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as stop:
+        patch.chdir(folder)
+        main(words)
+    assert stop.value.code == 0
+    return folder / "run"
+
+
+@pytest.fixture
+def trained(rlzoo, finished, tmp_path):
+    """A copy of that run in the folder the test is in, to spoil."""
+    return Path(shutil.copytree(finished, tmp_path / "run"))

@@ -1,0 +1,76 @@
+"""`rlzoo evaluate` and `rlzoo play`."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rlzoo import load
+
+
+def test_the_json_holds_the_returns(rlzoo, trained):
+    found = rlzoo("evaluate", "run", "--json", "--episodes", 7, "--seed", 11).json()
+    assert set(found) == {
+        "mean_return", "std_return", "returns", "lengths", "episodes", "seed", "stochastic", "algorithm", "environment",
+        "steps", "backend",
+    }  # fmt: skip
+    assert (found["episodes"], found["seed"], found["stochastic"], found["steps"]) == (7, 11, False, 2048)
+    assert (found["algorithm"], found["environment"], found["backend"]) == ("ppo", "CartPole-v1", "jax")
+    assert found["lengths"] == found["returns"] and len(found["returns"]) == 7
+    assert found["mean_return"] == pytest.approx(np.mean(found["returns"]))
+    assert found["std_return"] == pytest.approx(np.std(found["returns"]))
+    again = load(trained).evaluate(7, seed=11)
+    assert list(again.returns) == found["returns"]
+
+
+def test_twenty_episodes_and_the_agents_own_seed_are_the_default(rlzoo, trained):
+    first, second = (rlzoo("evaluate", "run", "--json").json() for _ in range(2))
+    assert first == second and first["episodes"] == 20
+    assert tuple(first["returns"]) == load(trained).evaluate().returns
+    text = rlzoo("evaluate", "run").out
+    assert text.startswith(f"mean return {first['mean_return']:.1f} ± {first['std_return']:.1f} over 20 episodes")
+
+
+def test_stochastic_actions_are_others_and_drawn_from_the_seed(rlzoo, trained):
+    deterministic = rlzoo("evaluate", "run", "--json", "--seed", 1).json()
+    first, second = (rlzoo("evaluate", "run", "--json", "--seed", 1, "--stochastic").json() for _ in range(2))
+    assert first == second and first["stochastic"] is True
+    assert first["returns"] != deterministic["returns"]
+
+
+@pytest.mark.parametrize("backend", ["numpy", "jax"])
+def test_every_engine_plays_alike(rlzoo, trained, backend):
+    here, there = (rlzoo("evaluate", "run", "--json", "--backend", name).json() for name in ("torch", backend))
+    assert there["backend"] == backend and there["returns"] == here["returns"]
+
+
+def test_a_checkpoint_and_a_saved_agent_are_evaluated_too(rlzoo, trained):
+    load(trained).save("saved")
+    expected = rlzoo("evaluate", "run", "--json").out
+    assert rlzoo("evaluate", "saved", "--json").out == expected
+    assert rlzoo("evaluate", "run/checkpoints/step_000000002048", "--json").out == expected
+
+
+def test_another_environment_must_fit(rlzoo, trained):
+    refused = rlzoo("evaluate", "run", "--env", "Acrobot-v1")
+    assert refused.status == 2 and "'Acrobot-v1' does not fit run" in refused.err and "(4,)" in refused.err
+
+
+def test_playing_needs_a_display(rlzoo, trained, monkeypatch):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
+    outcome = rlzoo("play", "run")
+    assert (outcome.status, outcome.out) == (2, "") and "no display" in outcome.err and outcome.err.count("\n") == 1
+
+
+def test_playing_shows_episodes(rlzoo, trained, monkeypatch):
+    pytest.importorskip("pygame")
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    monkeypatch.setattr("gymnasium.envs.classic_control.cartpole.CartPoleEnv.metadata",
+                        {"render_modes": ["human", "rgb_array"], "render_fps": 100_000})  # fmt: skip
+    outcome = rlzoo("play", "run", "--episodes", 2, "--seed", 5)
+    assert outcome.status == 0, outcome.err
+    returns = [float(line.split("return ")[1].split()[0]) for line in outcome.out.splitlines()]
+    agent = load(trained)
+    assert returns == [agent.evaluate(1, seed=seed).returns[0] for seed in (5, 6)]

@@ -1,0 +1,108 @@
+"""Going on with a run: after it was finished, stopped with Ctrl-C, or killed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import signal
+import time
+
+import numpy as np
+import pytest
+from command_line import TINY, contents, python
+
+from rlzoo import load
+
+LONG = [*TINY, "checkpoint_every=1024", "--seed", "7", "--backend", "jax"]
+
+
+def steps_logged(folder):
+    with open(folder / "metrics.csv", encoding="utf-8", newline="") as file:
+        return [int(row["steps"]) for row in csv.DictReader(file)]
+
+
+def stopped_in_the_middle(folder, total, how):
+    """A run that a signal ended after its second checkpoint; its status and what it said."""
+    words = ["--algo", "ppo", *LONG, "--steps", total, "--out", folder.name]
+    process = python("-m", "rlzoo", "train", *words, cwd=folder.parent)
+    deadline = time.monotonic() + 60
+    while not list(folder.glob("checkpoints/step_*[1-9]*/manifest.json")):
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.005)
+    process.send_signal(how)
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "Ctrl-C"])
+def test_a_stopped_run_ends_as_the_uninterrupted_one(rlzoo, tmp_path, how):
+    total = 24_576
+    status, _, err = stopped_in_the_middle(tmp_path / "stopped", total, how)
+    stopped_at = load("stopped").steps
+    assert 0 < stopped_at < total
+    if how == signal.SIGINT:
+        assert status == 130 and err.count("\n") == 1 and err.startswith("stopped at step ")
+        assert f"has step {stopped_at:,}" in err and "rlzoo train --resume stopped" in err
+    resumed = rlzoo("train", "--resume", "stopped", "--quiet")
+    assert (resumed.status, resumed.out) == (0, "stopped\n"), resumed.err
+    assert rlzoo("train", "--algo", "ppo", *LONG, "--steps", total, "--out", "whole", "--quiet").status == 0
+    np.testing.assert_array_equal(load("stopped").flat, load("whole").flat)
+    assert steps_logged(tmp_path / "stopped") == steps_logged(tmp_path / "whole")
+    assert json.loads((tmp_path / "stopped/run.json").read_text())["resumed"][0]["from_step"] == stopped_at
+
+
+def test_a_finished_run_says_how_to_go_on(rlzoo, trained):
+    before = contents(trained)
+    outcome = rlzoo("train", "--resume", "run")
+    assert outcome.status == 2 and outcome.err.count("\n") == 1
+    assert "finished (2,048 steps)" in outcome.err and "rlzoo train --resume run --steps 2048" in outcome.err
+    assert contents(trained) == before
+
+
+def test_more_steps_are_appended(rlzoo, trained):
+    before = (trained / "metrics.csv").read_bytes()
+    outcome = rlzoo("train", "--resume", "run", "--steps", 1024)
+    assert outcome.status == 0, outcome.err
+    assert "steps 2,048 to 3,072" in outcome.out
+    assert (trained / "metrics.csv").read_bytes().startswith(before)
+    steps = steps_logged(trained)
+    assert steps == sorted({*steps}) and {2048, 3072} <= {*steps}
+    assert load(trained).steps == 3072
+
+
+def test_rows_after_the_checkpoint_are_written_once(rlzoo, trained):
+    before = steps_logged(trained)
+    shutil.rmtree(trained / "checkpoints/step_000000002048")
+    with open(trained / "metrics.csv", "a") as file:
+        file.write("3072,1.0,half a li")
+    assert rlzoo("train", "--resume", "run", "--quiet").status == 0
+    assert steps_logged(trained) == before
+
+
+def test_a_run_goes_on_with_its_engine_unless_another_is_named(rlzoo, trained, monkeypatch):
+    monkeypatch.setenv("RLZOO_BACKEND", "jax")
+    assert " · torch " in rlzoo("train", "--resume", "run", "--steps", 128).out
+    assert " · jax " in rlzoo("train", "--resume", "run", "--steps", 128, "--backend", "jax").out
+    assert load(trained).steps == 2048 + 256
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--algo", "sac"], ["--env", "Acrobot-v1"], ["--seed", 4], ["--set", "gamma=0.5"], ["--n-envs", 8],
+        ["--out", "elsewhere"],
+    ],
+    ids=lambda words: words[0],
+)  # fmt: skip
+def test_what_contradicts_the_run_is_refused(rlzoo, trained, words):
+    before = contents(trained.parent)
+    outcome = rlzoo("train", "--resume", "run", "--steps", 128, *words)
+    assert outcome.status == 2 and outcome.err.count("\n") == 1
+    assert outcome.err.startswith(f"error: {words[0]} ") and "leave it out" in outcome.err
+    assert contents(trained.parent) == before
+
+
+def test_what_the_run_has_may_be_repeated(rlzoo, trained):
+    words = ["--algo", "PPO", "--env", "CartPole-v1", "--seed", 3]
+    assert rlzoo("train", "--resume", "run", "--steps", 128, "--quiet", *words).status == 0

@@ -1,0 +1,95 @@
+"""`--set NAME=VALUE …`: what it takes, and that text becomes the value it says."""
+
+from __future__ import annotations
+
+import pytest
+
+from rlzoo.algorithms import find
+from rlzoo.cli.settings import settings_of, spread
+from rlzoo.errors import UserError
+from rlzoo.training.config import resolve
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--set", "a=1"], ["--set", "a=1"]),
+        (["--set", "a=1", "b=2", "c=3"], ["--set", "a=1", "--set", "b=2", "--set", "c=3"]),
+        (["--set", "a=1", "b=2", "--quiet"], ["--set", "a=1", "--set", "b=2", "--quiet"]),
+        (["--set", "a=1", "--set", "b=2"], ["--set", "a=1", "--set", "b=2"]),
+        (["--set=a=1", "b=2"], ["--set=a=1", "--set", "b=2"]),
+        (["show", "--set", "a=1", "ppo", "b=2"], ["show", "--set", "a=1", "ppo", "b=2"]),
+        (["--set", "a=linear(1, 0)", "b="], ["--set", "a=linear(1, 0)", "--set", "b="]),
+        (["--out", "a=1"], ["--out", "a=1"]),
+        (["--", "--set", "a=1", "b=2"], ["--", "--set", "a=1", "b=2"]),
+    ],
+)
+def test_several_values_after_one_set(words, expected):
+    assert spread(words) == expected
+
+
+@pytest.mark.parametrize(
+    "words", [["--set"], ["--set", "learning_rate", "3e-4"], ["--set", "--quiet"], ["--set", "=3"]]
+)
+def test_what_is_no_setting_is_refused(words):
+    with pytest.raises(UserError, match="--set takes NAME=VALUE"):
+        spread(words)
+
+
+def test_a_value_may_hold_an_equals_sign_and_a_name_comes_once():
+    assert settings_of(["a=b=c"], steps=5, n_envs=None) == {"steps": 5, "a": "b=c"}
+    with pytest.raises(UserError, match="steps is given twice: 5 and 6"):
+        settings_of(["steps=6"], steps=5)
+    with pytest.raises(UserError, match="a is given twice"):
+        settings_of(["a=1", "a=1"])
+
+
+def config(algorithm="ppo", **values):
+    kind = find(algorithm)
+    return resolve(kind.name, kind.Config, "CartPole-v1", "classic_control", values).config
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("False", False), ("false", False), ("0", False), ("no", False), ("True", True), ("true", True), ("1", True)],
+)
+def test_a_flag_says_what_is_written(text, value):
+    assert config(normalize_observation=text).normalize_observation is value
+    assert config(normalize_advantage=text).normalize_advantage is value
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("target_kl", "none", None),
+        ("target_kl", "None", None),
+        ("target_kl", "0.01", 0.01),
+        ("hidden", "64,32", (64, 32)),
+        ("hidden", "[16]", (16,)),
+        ("n_steps", "64", 64),
+        ("gamma", "9.5e-1", 0.95),
+        ("activation", "relu", "relu"),
+    ],
+)
+def test_text_is_parsed_by_the_field(name, text, value):
+    assert getattr(config(**{name: text}), name) == value
+
+
+def test_schedules_are_text_too():
+    made = config(learning_rate="linear(1e-3, 0)", clip_range="0.1")
+    assert [made.learning_rate(x) for x in (0.0, 0.5, 1.0)] == [1e-3, 5e-4, 0.0]
+    assert made.clip_range(0.7) == 0.1
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("normalize_observation", "maybe"), ("normalize_observation", "none"), ("n_steps", "64.5"), ("n_steps", "none"),
+        ("gamma", "nan"), ("log_std_init", "nan"), ("hidden", "64,big"), ("hidden", "64,-1"), ("learning_rate", "fast"),
+        ("clip_range", "nan"), ("activation", "tahn"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_the_field_is_refused_with_its_value(name, text):
+    with pytest.raises(UserError) as error:
+        config(**{name: text})
+    assert str(error.value).startswith(f"{name} = ") and text.split(",")[-1] in str(error.value)

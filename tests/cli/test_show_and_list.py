@@ -1,0 +1,81 @@
+"""`rlzoo show` and `rlzoo list`."""
+
+from __future__ import annotations
+
+import re
+
+import gymnasium
+import pytest
+
+from rlzoo.algorithms import ALGORITHMS, find
+from rlzoo.backend import ENGINES
+from rlzoo.training.config import resolve
+
+
+def rows(outcome):
+    """The cells of a plain table, its heading left out."""
+    assert outcome.status == 0, outcome.err
+    return [re.split(r"\s{2,}", line) for line in outcome.out.splitlines()[1:]]
+
+
+def test_each_hyperparameter_comes_with_its_value_and_its_source(rlzoo):
+    shown = {
+        name: cells for name, *cells in rows(rlzoo("show", "ppo", "CartPole-v1", "--set", "n_steps=64", "gamma=0.9"))
+    }
+    assert list(shown) == list(find("ppo").Config.model_fields)
+    assert shown["n_steps"][:2] == ["64", "--set"]
+    assert shown["gamma"][:2] == ["0.9", "--set"]
+    assert shown["gae_lambda"][:2] == ["0.8", "environment CartPole-v1 (RL Baselines3 Zoo)"]
+    assert shown["learning_rate"][0] == "linear(0.001, 0)"
+    assert shown["max_grad_norm"] == ["0.5", "default of ppo", "Norm that the gradient is clipped to."]
+    sac = {name: cells for name, *cells in rows(rlzoo("show", "sac", "Pendulum-v1"))}
+    assert sac["steps"][:2] == ["20000", "environment Pendulum-v1 (RL Baselines3 Zoo)"]
+
+
+def test_a_family_is_a_source(rlzoo, monkeypatch):
+    monkeypatch.setattr("rlzoo.training.config._published", lambda _: {
+        "families": {"classic_control": {"source": "a paper", "gamma": 0.5, "n_envs": 3}},
+        "environments": {"CartPole-v1": {"n_envs": 4}},
+    })  # fmt: skip
+    shown = {name: cells for name, *cells in rows(rlzoo("show", "ppo", "CartPole-v1"))}
+    assert shown["gamma"][:2] == ["0.5", "family classic_control (a paper)"]
+    assert shown["n_envs"][:2] == ["4", "environment CartPole-v1"]
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_what_is_shown_can_be_set(rlzoo, algorithm):
+    kind = find(algorithm)
+    shown = {name: value for name, value, *_ in rows(rlzoo("show", algorithm, "MountainCarContinuous-v0"))}
+    published = resolve(algorithm, kind.Config, "MountainCarContinuous-v0", "classic_control", {})
+    given = resolve(algorithm, kind.Config, "Other-v0", None, shown)
+    assert given.config == published.config
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_every_field_is_documented(rlzoo, algorithm):
+    assert all(len(cells) == 4 and cells[3].endswith(".") for cells in rows(rlzoo("show", algorithm, "CartPole-v1")))
+
+
+def test_algorithms_say_where_they_act(rlzoo):
+    listed = dict(rows(rlzoo("list", "algos")))
+    assert list(listed) == list(ALGORITHMS)
+    assert "continuous" in listed["sac"] and "discrete" not in listed["sac"]
+    assert "continuous" not in listed["dqn"] and "discrete" in listed["dqn"]
+
+
+def test_environments_with_hyperparameters_come_first(rlzoo):
+    listed = rows(rlzoo("list", "envs"))
+    tuned = [cells for cells in listed if len(cells) == 2]
+    assert listed[: len(tuned)] == tuned
+    assert ["CartPole-v1", "ppo, dqn"] in tuned and ["Pendulum-v1", "ppo, sac"] in tuned
+    assert {cells[0] for cells in listed} >= set(gymnasium.registry)
+    assert len({cells[0] for cells in listed}) == len(listed)
+
+
+def test_engines_say_whether_they_are_here_and_which_auto_takes(rlzoo, monkeypatch):
+    monkeypatch.setattr("rlzoo.backend.is_installed", lambda name: name in ("torch", "mindspore"))
+    listed = {name: cells for name, *cells in rows(rlzoo("list", "backends"))}
+    assert tuple(listed) == ENGINES
+    assert listed["jax"] == ["not installed", "pip install 'rlzoo2[jax]'"]
+    assert listed["torch"][1:] == ["pip install 'rlzoo2[torch]'", "auto takes this one"]
+    assert listed["mindspore"][1:] == ["pip install 'rlzoo2[mindspore]'"]

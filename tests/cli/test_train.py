@@ -1,0 +1,137 @@
+"""`rlzoo train`: what it prints, and what is in the run's folder."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+
+import gymnasium
+import numpy as np
+import pytest
+from command_line import TINY, python
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.util.tensor_util import make_ndarray
+
+from rlzoo import load
+
+
+def metrics(folder):
+    with open(folder / "metrics.csv", encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_says_what_made_it(trained):
+    run = json.loads((trained / "run.json").read_text())
+    assert run["command"][:4] == ["rlzoo", "train", "--algo", "ppo"] and run["command"][-2:] == ["--out", "run"]
+    made = {name: run[name] for name in ("algorithm", "environment", "environment_is_id", "seed", "backend", "device")}
+    assert made == {
+        "algorithm": "ppo", "environment": "CartPole-v1", "environment_is_id": True, "seed": 3, "backend": "torch",
+        "device": "cpu",
+    }  # fmt: skip
+    assert run["versions"]["gymnasium"] == gymnasium.__version__ and run["versions"]["numpy"] == np.__version__
+    assert run["versions"]["torch"] not in ("", "unknown")
+
+
+def test_a_run_holds_its_resolved_hyperparameters(trained):
+    config = json.loads((trained / "config.json").read_text())
+    assert config["n_steps"] == {"value": 16, "from": "--set"}
+    assert config["steps"] == {"value": 2048, "from": "--set"}
+    assert config["gae_lambda"] == {"value": 0.8, "from": "environment CartPole-v1 (RL Baselines3 Zoo)"}
+    assert config["value_coefficient"] == {"value": 0.5, "from": "default of ppo"}
+
+
+def test_a_run_holds_its_metrics_and_tensorboard_the_same(trained):
+    rows = metrics(trained)
+    steps = [int(row["steps"]) for row in rows]
+    assert steps[-1] == 2048 and steps == sorted({*steps}) and all(step % 128 == 0 for step in steps)
+    assert all(float(row["episode_return"]) >= 8.0 and float(row["time_env"]) > 0.0 for row in rows)
+    assert float(rows[-1]["entropy"]) == pytest.approx(np.log(2), abs=0.05)
+    events = EventAccumulator(str(trained / "tensorboard"))
+    events.Reload()
+    for name in ("episode_return", "entropy", "policy_loss"):
+        read = [(event.step, float(make_ndarray(event.tensor_proto))) for event in events.Tensors(name)]
+        assert read == [(int(row["steps"]), pytest.approx(float(row[name]), rel=1e-5)) for row in rows]
+
+
+def test_a_run_keeps_its_latest_two_checkpoints_and_they_load(trained):
+    names = sorted(path.name for path in (trained / "checkpoints").iterdir())
+    assert names == ["step_000000001920", "step_000000002048"]
+    agent, earlier = load(trained), load(trained / "checkpoints" / names[0])
+    assert (agent.steps, earlier.steps, agent.seed) == (2048, 1920, 3)
+    assert not np.array_equal(agent.flat, earlier.flat)
+
+
+def test_what_is_printed(rlzoo):
+    outcome = rlzoo("train", "--algo", "ppo", *TINY, "--steps", 512, "--seed", 5, "--n-envs", 4, "--eval-every", 256)
+    assert outcome.status == 0, outcome.err
+    first, where, progress, result, *last = outcome.out.splitlines()
+    folder = "runs/ppo/CartPole-v1/seed_5_1"
+    parts = first.split(" · ")
+    assert parts[0] == "ppo on CartPole-v1" and parts[1].startswith("torch ") and parts[1].endswith(" on cpu")
+    assert parts[2:5] == ["seed 5", "512 steps", "4 environments"] and parts[5].endswith("threads")
+    assert where == f"run: {folder}"
+    assert progress.startswith("512/512 steps · ") and " steps/s · return " in progress and " env " in progress
+    assert result.startswith("mean return ") and result.endswith(" over 20 episodes")
+    assert last == [
+        f"run:     {folder}",
+        f"curves:  tensorboard --logdir {folder}",
+        f"again:   rlzoo evaluate {folder}",
+    ]
+    assert rlzoo("evaluate", folder).out.startswith(result)
+
+
+def test_runs_do_not_share_folders(rlzoo, tmp_path):
+    names = [rlzoo("train", "--algo", "ppo", *TINY, "--steps", 128, "--quiet").out.strip() for _ in range(2)]
+    assert names == [f"runs/ppo/CartPole-v1/seed_0_{number}" for number in (1, 2)]
+    assert all((tmp_path / name / "run.json").is_file() for name in names)
+
+
+def test_evaluations_are_logged(rlzoo, tmp_path):
+    rlzoo("train", "--algo", "ppo", *TINY, "--steps", 512, "--eval-every", 256, "--quiet", "--out", "run")
+    evaluated = [row for row in metrics(tmp_path / "run") if row["evaluation_return"]]
+    assert [row["steps"] for row in evaluated] == ["256", "512"]
+    assert all(float(row["evaluation_return"]) >= 8.0 for row in evaluated)
+
+
+def test_eager_and_compiled_runs_agree(rlzoo):
+    for out, option in (("compiled", []), ("eager", ["--eager"])):
+        outcome = rlzoo("train", "--algo", "ppo", *TINY, "--steps", 128, "--quiet", "--out", out, *option)
+        assert outcome.status == 0, outcome.err
+    np.testing.assert_allclose(load("eager").flat, load("compiled").flat, atol=1e-5)
+
+
+def test_a_flag_set_to_false_is_false(rlzoo, tmp_path):
+    for value, expected in (("False", False), ("True", True)):
+        words = [*TINY, f"normalize_observation={value}", "--steps", 128, "--quiet", "--out", value]
+        assert rlzoo("train", "--algo", "ppo", *words).status == 0
+        assert json.loads((tmp_path / value / "config.json").read_text())["normalize_observation"]["value"] is expected
+        assert ("observation" in load(tmp_path / value).normalizers) is expected
+
+
+def test_an_environment_of_ones_own_in_the_folder_one_is_in(rlzoo, tmp_path, monkeypatch):
+    (tmp_path / "own_envs.py").write_text(
+        "import gymnasium\n"
+        "gymnasium.register('Own-v0', 'gymnasium.envs.classic_control.cartpole:CartPoleEnv', max_episode_steps=9)\n"
+    )
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    words = ["--env", "own_envs:Own-v0", *TINY[2:], "--steps", 256, "--quiet", "--out", "run"]
+    assert rlzoo("train", "--algo", "ppo", *words).status == 0
+    for command in (["evaluate", "run"], ["train", "--resume", "run", "--steps", 128], ["play", "run"]):
+        refused = rlzoo(*command)
+        assert refused.status == 2 and "--env own_envs:Own-v0" in refused.err and refused.err.count("\n") == 1
+    vouched = rlzoo("evaluate", "run", "--env", "own_envs:Own-v0", "--json")
+    assert vouched.json()["returns"] == [9.0] * 20
+    assert rlzoo("train", "--resume", "run", "--env", "own_envs:Own-v0", "--steps", 128, "--quiet").status == 0
+    assert load("run").steps == 384
+
+
+def test_a_run_on_one_engine_imports_no_other(tmp_path):
+    code = (
+        "import sys\nfrom rlzoo.cli import main\n"
+        f"try: main(['train', '--algo', 'ppo', *{[*TINY, '--backend', 'jax']!r}, '--steps', '128', '--quiet'])\n"
+        "except SystemExit as stop: assert not stop.code\n"
+        "print(*{'jax', 'torch', 'tensorflow', 'mindspore', 'keras', 'tensorboard'} & {*sys.modules})"
+    )
+    out, err = python("-c", code, cwd=tmp_path).communicate()
+    assert set(out.splitlines()[-1].split()) == {"jax", "tensorboard"}, err
