@@ -25,7 +25,7 @@ class ProgressLine(Callback):
             from rich.console import Console
             from rich.live import Live
 
-            self.display = Live("", console=Console(file=self.stream), refresh_per_second=5, transient=False)
+            self.display = Live("", console=Console(file=self.stream), auto_refresh=False)
             self.display.start()
 
     def on_steps(self, agent: Any) -> None:
@@ -42,7 +42,9 @@ class ProgressLine(Callback):
     def _show(self, agent: Any) -> None:
         line = describe(agent)
         if self.live:
-            self.display.update(line, refresh=True)
+            from rich.text import Text
+
+            self.display.update(Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
         else:
             print(line, file=self.stream, flush=True)
 
