@@ -11,15 +11,20 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 from rlzoo.errors import UserError, nearest
 
+OF_MAKE_VEC = ("num_envs", "vectorization_mode", "max_episode_steps")  # what gym.make_vec adds to a spec's keywords
+
 
 def spec_of(env: Any) -> gym.envs.registration.EnvSpec | None:
-    """The Gymnasium spec of an id or an environment; None for an object that was not made by an id.
+    """The Gymnasium spec of an id, an environment or copies of one; None for an object that was not made by an id.
 
     Raises UserError if the id is unknown, with the nearest known one.
     """
     if not isinstance(env, str):
         if not isinstance(env, gym.Env | VectorEnv):
             raise UserError(f"env must be an id, a gymnasium.Env or a gymnasium.vector.VectorEnv, not {env!r}")
+        if env.spec is None and isinstance(env, SyncVectorEnv):
+            first, *others = (one.spec for one in env.envs)
+            return first if all(other == first for other in others) else None
         return env.spec
     module, _, name = env.rpartition(":")
     if module:
@@ -80,10 +85,15 @@ def make_separate(env: Any, n_envs: int = 1, render_mode: str | None = None) -> 
         return make(env, n_envs, render_mode)
     spec = spec_of(env)
     if spec is not None:
+        spec = copy.deepcopy(spec)
+        if isinstance(env, VectorEnv):
+            for keyword in OF_MAKE_VEC:
+                spec.kwargs.pop(keyword, None)
         return SyncVectorEnv(
             [lambda: gym.make(spec, render_mode=render_mode)] * n_envs, autoreset_mode=AutoresetMode.SAME_STEP
         )
     try:
         return make(copy.deepcopy(env))
     except Exception as error:
-        raise UserError(f"{name_of(env)} cannot be copied ({error}): pass an environment to evaluate in, env=…") from None
+        name = name_of(env)
+        raise UserError(f"{name} cannot be copied ({error}): pass an environment to evaluate in, env=…") from None

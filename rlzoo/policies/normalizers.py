@@ -16,6 +16,7 @@ class RunningMoments:
         n = len(rows)
         if n == 0:
             return
+        rows = rows.astype(np.float64)
         mean, variance, total = rows.mean(0), rows.var(0), self.count + n
         difference = mean - self.mean
         spread = self.variance * self.count + variance * n + difference**2 * self.count * n / total

@@ -1,0 +1,98 @@
+"""What may be named or passed as an environment, and evaluation in one of its own."""
+
+from __future__ import annotations
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from counting import Counting
+from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+from rlzoo import DQN, PPO
+from rlzoo.envs import family_of, make, make_separate, name_of
+from rlzoo.errors import UserError
+from rlzoo.training.callbacks import Every
+from rlzoo.training.evaluate import evaluate
+
+SMALL = dict(backend="jax", n_steps=8, batch_size=8, hidden=(8,))
+
+
+@pytest.mark.parametrize("env, n_envs", [
+    ("CartPole-v1", 3),
+    ("gymnasium.envs.classic_control.cartpole:CartPole-v1", 3),
+    (lambda: gym.make("CartPole-v1"), 1),
+    (lambda: SyncVectorEnv([lambda: gym.make("CartPole-v1")] * 2), 2),
+    (lambda: gym.make_vec("CartPole-v1", 2, "sync"), 2),
+    (lambda: gym.make_vec("CartPole-v1", 2, "vector_entry_point"), 2),
+    (lambda: CartPoleVectorEnv(num_envs=2), 2),
+])  # fmt: skip
+def test_every_way_to_name_cartpole_learns(env, n_envs):
+    env = env if isinstance(env, str) else env()
+    given = {"n_envs": n_envs} if isinstance(env, str) else {}
+    agent = PPO(env, **SMALL, **given).learn(8 * n_envs)
+    assert agent.steps == 8 * n_envs and agent.vector_env.num_envs == n_envs
+    assert agent.config.gamma == (0.99 if type(env) is CartPoleVectorEnv and env.spec is None else 0.98)
+    evaluation = agent.evaluate(episodes=3)
+    assert evaluation.episodes == 3 and evaluation.returns == tuple(float(n) for n in evaluation.lengths)
+
+
+def test_a_user_environment_without_a_spec():
+    env = Counting()
+    assert env.spec is None and name_of(env) == "Counting" and family_of(env) is None
+    agent = PPO(env, **SMALL).learn(8)
+    assert env.seeds[0] is not None and len(env.seeds) == 1 + 8 // 3
+    assert agent.evaluate(episodes=4).returns == (6.0,) * 4
+    assert len(env.seeds) == 1 + 8 // 3, "evaluation plays in a copy"
+
+
+def test_family_and_name():
+    assert (name_of("CartPole-v1"), family_of("CartPole-v1")) == ("CartPole-v1", "classic_control")
+    assert family_of("FrozenLake-v1") == "toy_text"
+
+
+def test_copies_are_of_one_kind_and_reset_in_the_same_step():
+    env = make("CartPole-v1", 3)
+    assert env.num_envs == 3 and env.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
+    assert make_separate(env.envs[0], 2).num_envs == 2
+
+
+@pytest.mark.parametrize("env, message", [
+    ("CartPol-v1", "CartPol-v1.*CartPole-v1"),
+    ("CartPole-v7", "CartPole-v7"),
+    ("no_such_module:Env-v0", "no_such_module"),
+    (3, "not 3"),
+])  # fmt: skip
+def test_what_is_no_environment(env, message):
+    with pytest.raises(UserError, match=message):
+        make(env)
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_each_environment_plays_a_fixed_share_of_the_episodes(mode):
+    """Short episodes do not crowd out long ones, and the rewards of a reset step do not count."""
+    env = SyncVectorEnv([lambda n=n: Counting(n) for n in (1, 5, 2)], autoreset_mode=mode)
+    result = evaluate(lambda observation: np.zeros(3, int), env, 7, seed=0)
+    assert result.lengths == (1, 1, 1, 5, 5, 2, 2)
+    assert result.returns == (1.0, 1.0, 1.0, 15.0, 15.0, 3.0, 3.0)
+    assert result.mean_return == pytest.approx(39 / 7)
+
+
+@pytest.mark.parametrize("kind, settings", [
+    (PPO, SMALL), (DQN, {"backend": "jax", "hidden": (8,), "learning_starts": 8, "gradient_steps": 2, "train_freq": 8}),
+])  # fmt: skip
+def test_evaluation_does_not_disturb_training(kind, settings):
+    def weights(callbacks):
+        return kind("CartPole-v1", n_envs=1, seed=3, **settings).learn(64, callbacks=callbacks).flat
+
+    results = []
+    every = Every(16, lambda agent: results.append(agent.evaluate(episodes=2, deterministic=len(results) % 2 == 0)))
+    np.testing.assert_array_equal(weights([every]), weights([]))
+    assert len(results) == 4
+
+
+def test_evaluation_is_reproducible_and_follows_its_seed():
+    agent = PPO("CartPole-v1", **SMALL, n_envs=1)
+    assert agent.evaluate(12) == agent.evaluate(12)
+    assert agent.evaluate(12, seed=1).returns != agent.evaluate(12, seed=2).returns
+    assert agent.evaluate(12, seed=1, deterministic=False).returns != agent.evaluate(12, seed=1).returns

@@ -1,0 +1,85 @@
+"""One way to step: every autoreset mode tells the same transitions."""
+
+from __future__ import annotations
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from counting import Counting
+from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+from rlzoo.envs import Stepper, make
+
+
+def transitions(mode, lengths=(2, 3), steps=12):
+    """For each environment the list of its valid transitions: from, to, reward, terminated, truncated."""
+    env = SyncVectorEnv([lambda n=n: Counting(n) for n in lengths], autoreset_mode=mode)
+    stepper, seen = Stepper(env), [[] for _ in lengths]
+    observation = stepper.reset(0)
+    for _ in range(steps):
+        before = observation.copy()
+        step = stepper.step(np.zeros(len(lengths), int))
+        observation = step.observation
+        for i in np.flatnonzero(step.valid):
+            row = before[i], step.next_observation[i], step.reward[i], step.terminated[i], step.truncated[i]
+            seen[i].append([np.asarray(x).tolist() for x in row])
+    return seen
+
+
+def expected(length, count):
+    rows = []
+    for episode in range(count):
+        for t in range(length):
+            last, cut = t + 1 == length, episode % 2 == 1
+            rows.append([[episode, t], [episode, t + 1], t + 1.0, last and not cut, last and cut])
+    return rows[:count]
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_transitions(mode):
+    for length, seen in zip((2, 3), transitions(mode)):
+        assert len(seen) >= 8
+        assert seen == expected(length, len(seen))
+
+
+def test_only_next_step_spends_steps_on_resets():
+    counts = {mode: [len(rows) for rows in transitions(mode)] for mode in AutoresetMode}
+    assert counts == {
+        AutoresetMode.SAME_STEP: [12, 12], AutoresetMode.DISABLED: [12, 12], AutoresetMode.NEXT_STEP: [8, 9],
+    }  # fmt: skip
+
+
+def test_a_reset_forgets_what_was_resetting():
+    stepper = Stepper(SyncVectorEnv([Counting], autoreset_mode=AutoresetMode.NEXT_STEP))
+    stepper.reset(0)
+    for _ in range(3):
+        step = stepper.step(np.zeros(1, int))
+    assert step.terminated[0]
+    stepper.reset(0)
+    assert stepper.step(np.zeros(1, int)).valid[0]
+
+
+def test_cartpole_vector_env_is_next_step():
+    env = CartPoleVectorEnv(num_envs=2, max_episode_steps=4)
+    stepper = Stepper(make(env))
+    assert stepper.mode is AutoresetMode.NEXT_STEP
+    stepper.reset(0)
+    steps = [stepper.step(np.array([0, 1])) for _ in range(6)]
+    assert [bool(step.truncated[0]) for step in steps] == [False, False, False, True, False, False]
+    assert [bool(step.valid[0]) for step in steps] == [True, True, True, True, False, True]
+
+
+class Forgetful(gym.vector.VectorEnv):
+    """Says SAME_STEP and keeps the final observation to itself."""
+
+    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012
+    num_envs = 1
+
+    def step(self, actions):
+        return np.zeros((1, 2)), np.zeros(1), np.zeros(1, bool), np.ones(1, bool), {}
+
+
+def test_a_missing_final_observation_is_an_error():
+    with pytest.raises(ValueError, match="final_obs"):
+        Stepper(Forgetful()).step(np.zeros(1, int))

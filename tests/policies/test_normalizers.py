@@ -1,0 +1,66 @@
+"""Running normalization against all the data at once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from probes import TwoSteps, environment
+
+from rlzoo import PPO
+from rlzoo.policies.normalizers import ObservationNormalizer, RewardNormalizer, RunningMoments
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
+def test_moments_are_those_of_all_rows(dtype):
+    rng = np.random.default_rng(0)
+    rows = (100.0 + 3.0 * rng.standard_normal((1000, 2))).astype(dtype)
+    moments = RunningMoments((2,))
+    for part in np.split(rows, [1, 2, 10, 10, 700]):
+        moments.update(part)
+    np.testing.assert_allclose(moments.mean, rows.mean(0, np.float64), rtol=1e-5)
+    np.testing.assert_allclose(moments.variance, rows.astype(np.float64).var(0), rtol=2e-3)  # the start counts 1e-4
+
+
+def test_moments_keep_their_precision_far_from_zero():
+    rows = (1e5 + np.random.default_rng(0).standard_normal((4000, 1))).astype(np.float32)
+    moments = RunningMoments((1,))
+    moments.count = np.array(0.0)
+    for part in np.split(rows, 500):
+        moments.update(part)
+    np.testing.assert_allclose(moments.mean, rows.mean(0, np.float64), rtol=1e-12)
+    np.testing.assert_allclose(moments.variance, rows.astype(np.float64).var(0), rtol=1e-9)
+
+
+def test_observations_are_shifted_scaled_and_clipped():
+    normalize = ObservationNormalizer((1,))
+    normalize.moments.mean, normalize.moments.variance = np.array([2.0]), np.array([4.0])
+    scaled = normalize(np.array([[2.0], [4.0], [1e9], [-1e9]]))
+    np.testing.assert_allclose(scaled, [[0.0], [1.0], [10.0], [-10.0]], rtol=1e-6)
+    assert scaled.dtype == np.float32 and normalize.moments.mean == 2.0
+
+
+def test_rewards_are_divided_by_the_spread_of_the_discounted_return():
+    rng = np.random.default_rng(1)
+    normalize, returns, running = RewardNormalizer(3, gamma=0.9), [], np.zeros(3)
+    for _ in range(400):
+        reward, done = rng.standard_normal(3) + 1.0, rng.random(3) < 0.1
+        for i in range(3):
+            running[i] = 0.9 * running[i] + reward[i]
+        returns.extend(running.tolist())
+        scaled = normalize(reward, done)
+        running[done] = 0.0
+    np.testing.assert_allclose(scaled, np.clip(reward / np.std(returns), -10, 10), rtol=1e-3)
+    assert normalize(np.full(3, 1e9), done).max() == 10.0
+
+
+def test_an_agent_learns_and_acts_on_normalized_observations_and_rewards():
+    agent = PPO(environment(TwoSteps, "discrete"), backend="jax", n_steps=8, batch_size=64, hidden=(8,), gamma=0.5,
+                normalize_observation=True, normalize_reward=True).learn(256)  # fmt: skip
+    seen = agent.normalizers["observation"].moments
+    np.testing.assert_allclose(seen.mean, [20 / 36, 16 / 36], rtol=1e-4)  # four resets and 32 steps of each
+    observation = np.array([[1.0, 0.0]], np.float32)
+    np.testing.assert_allclose(agent._prepared(observation), [[0.8**0.5, -(0.8**0.5)]], rtol=1e-3)
+    returns = agent.normalizers["reward"].moments
+    np.testing.assert_allclose([returns.mean, returns.variance], [0.5, 0.25], atol=1e-3)  # returns are 0, then 1
+    rewards = agent.rollout.reward
+    np.testing.assert_allclose(rewards[rewards > 0], 2.0, rtol=0.05)

@@ -1,0 +1,129 @@
+"""Spaces as plain data, observations of every kind, and agents asked to act where they cannot."""
+
+from __future__ import annotations
+
+import json
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from rlzoo import DQN, PPO, SAC
+from rlzoo.errors import UserError
+from rlzoo.policies.encoders import encoder_for
+from rlzoo.policies.heads import squashed_head, stochastic_head
+from rlzoo.policies.spaces import from_plain, to_plain
+
+EVERY_KIND = [
+    spaces.Box(-1.0, 2.0, (3,)),
+    spaces.Box(-np.inf, np.inf, (2, 2)),
+    spaces.Box(0.0, np.inf, (2,), np.float64),
+    spaces.Box(np.float32([-1.0, -np.inf, 0.1]), np.float32([1.0, 5.0, np.inf])),
+    spaces.Box(np.float32(-3.4028235e38), np.float32(3.4028235e38), (1,)),  # CartPole's, finite and huge
+    spaces.Box(0, 255, (36, 36, 3), np.uint8),
+    spaces.Box(-5, 5, (2,), np.int64),
+    spaces.Discrete(4),
+    spaces.Discrete(4, start=-2),
+    spaces.MultiDiscrete([2, 3, 4]),
+    spaces.MultiBinary(3),
+    spaces.MultiBinary([2, 3]),
+]
+
+
+@pytest.mark.parametrize("space", EVERY_KIND, ids=str)
+def test_round_trip_through_json(space):
+    again = from_plain(json.loads(json.dumps(to_plain(space), allow_nan=False)))
+    assert again == space and again.dtype == space.dtype
+
+
+@pytest.mark.parametrize("space", [spaces.Dict({"a": spaces.Discrete(2)}), spaces.Text(3)])
+def test_spaces_that_are_not_supported(space):
+    with pytest.raises(UserError, match="not supported"):
+        to_plain(space)
+    with pytest.raises(UserError, match="FlattenObservation"):
+        encoder_for(space)
+
+
+@pytest.mark.parametrize("space, given, expected", [
+    (spaces.Discrete(3, start=5), [5, 7], [[1, 0, 0], [0, 0, 1]]),
+    (spaces.MultiDiscrete([2, 3]), [[1, 0], [0, 2]], [[0, 1, 1, 0, 0], [1, 0, 0, 0, 1]]),
+    (spaces.MultiBinary(2), [[1, 0]], [[1, 0]]),
+    (spaces.Box(-1.0, 1.0, (2, 1)), [[[0.5], [-0.5]]], [[0.5, -0.5]]),
+])  # fmt: skip
+def test_features_of_observations(space, given, expected):
+    features = encoder_for(space)({}, np.array(given, space.dtype))
+    np.testing.assert_array_equal(features, np.array(expected, np.float32))
+    assert features.dtype == np.float32 and features.shape[1:] == encoder_for(space).output_shape(space.shape)
+
+
+@pytest.mark.parametrize("space, action, expected", [
+    (spaces.Discrete(3, start=5), [0, 2], [5, 7]),
+    (spaces.MultiDiscrete([[2, 3], [4, 5]]), [[1, 2, 3, 4]], [[[1, 2], [3, 4]]]),
+    (spaces.MultiBinary([2, 2]), [[1, 0, 0, 1]], [[[1, 0], [0, 1]]]),
+    (spaces.Box(np.float32([-1, -2]), np.float32([1, 2])), [[3.0, -1.5], [-3.0, 9.0]], [[1.0, -1.5], [-1.0, 2.0]]),
+])  # fmt: skip
+def test_actions_the_environment_gets(space, action, expected):
+    env_action = stochastic_head(space).to_env(np.array(action))
+    np.testing.assert_array_equal(env_action, expected)
+    assert all(one.astype(space.dtype) in space for one in env_action)
+
+
+def test_squashed_actions_are_scaled_to_the_bounds():
+    head = squashed_head(spaces.Box(np.float32([-1, 0]), np.float32([1, 10])), "sac")
+    np.testing.assert_allclose(head.to_env(np.float32([[-1, -1], [0, 0], [1, 0.5]])), [[-1, 0], [0, 5], [1, 7.5]])
+
+
+class Numbered(gym.Env):
+    """States −1, 0, 1; the action that pays is the state's."""
+
+    observation_space = spaces.Discrete(3, start=-1)
+    action_space = spaces.Discrete(3, start=-1)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.state = int(self.np_random.integers(-1, 2))
+        return self.state, {}
+
+    def step(self, action):
+        assert action in self.action_space
+        return self.state, float(action == self.state), True, False, {}
+
+
+@pytest.mark.parametrize("kind, settings", [
+    (PPO, dict(n_steps=64, batch_size=32, learning_rate=1e-2)),
+    (DQN, dict(learning_rate=1e-2, learning_starts=64, train_freq=32, gradient_steps=16, target_update_interval=32)),
+])  # fmt: skip
+def test_discrete_observations_and_actions_that_start_below_zero(kind, settings):
+    agent = kind(Numbered(), backend="jax", hidden=(16,), **settings).learn(1024)
+    np.testing.assert_array_equal(agent.act(np.array([-1, 0, 1])), [-1, 0, 1])
+    assert agent.act(0) == 0
+
+
+class With(gym.Env):
+    """Only spaces."""
+
+    def __init__(self, observation, action):
+        self.observation_space, self.action_space = observation, action
+
+
+VECTOR = spaces.Box(-1.0, 1.0, (2,))
+
+
+@pytest.mark.parametrize("kind, observation, action, message", [
+    (DQN, VECTOR, VECTOR, "dqn chooses among discrete actions.*Box.*ppo or sac"),
+    (DQN, VECTOR, spaces.MultiBinary(2), "dqn.*MultiBinary"),
+    (SAC, VECTOR, spaces.Discrete(2), "sac acts in continuous spaces.*Discrete.*ppo or dqn"),
+    (SAC, VECTOR, spaces.Box(-np.inf, np.inf, (1,)), "bounded.*RescaleAction"),
+    (PPO, VECTOR, spaces.Box(0, 3, (2,), np.int64), "no policy acts in Box"),
+    (PPO, spaces.Text(3), spaces.Discrete(2), "no network reads.*Text"),
+    (PPO, spaces.Box(0, 255, (3, 84, 84), np.uint8), spaces.Discrete(2), r"\(3, 84, 84\).*transpose"),
+])  # fmt: skip
+def test_an_agent_that_cannot_act_says_so(kind, observation, action, message):
+    with pytest.raises(UserError, match=message):
+        kind(With(observation, action), backend="numpy")
+
+
+def test_observations_of_the_wrong_shape():
+    with pytest.raises(UserError, match=r"shape \(3,\).*expected \(2,\) or \(N, \*\(2,\)\)"):
+        PPO(With(VECTOR, spaces.Discrete(2)), backend="numpy").act(np.zeros(3))
