@@ -27,7 +27,7 @@ def test_loss_and_gradient(engine, monkeypatch, name):
 
 @pytest.mark.parametrize("name", AGENTS)
 def test_parameters_after_50_updates(engine, monkeypatch, name):
-    agent, update, arguments = update_case(name)
+    _, update, arguments = update_case(name)
     want = expected(UPDATES, update_case, monkeypatch, name)
     moved = np.abs(want[0]["parameters"] - arguments[0]["parameters"])
     assert np.median(moved) > 0.01, "50 updates must move the parameters for their agreement to mean anything"

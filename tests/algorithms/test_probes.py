@@ -6,9 +6,21 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 from probes import (
-    FIRST, GAMMA, PROBES, STATES, ActionPays, ObservationMatters, OneStep, Truncated, TruncatedElsewhere,
-    action_values, environment, solved, state_values, untrained,
-)  # fmt: skip
+    FIRST,
+    GAMMA,
+    PROBES,
+    STATES,
+    ActionPays,
+    ObservationMatters,
+    OneStep,
+    Truncated,
+    TruncatedElsewhere,
+    action_values,
+    environment,
+    solved,
+    state_values,
+    untrained,
+)
 
 KINDS = ("multi-discrete", "binary", "box")
 

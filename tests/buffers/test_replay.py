@@ -56,7 +56,7 @@ def test_restored_it_goes_on_as_before(batches):
     buffer = filled(5, *batches)
     other = ReplayBuffer(5, ((2,), np.uint8), ((), np.int32))
     other.restore({name: column.copy() for name, column in buffer.arrays().items()})
-    row = dict(observation=[[9, 9]], next_observation=[[9, 9]], action=[99], reward=[9.0], terminated=[1], truncated=[0])
+    row = {name: np.full((1, *column.shape[1:]), 9) for name, column in buffer.data.items()}
     buffer.add(**row)
     other.add(**row)
     assert len(buffer) == len(other) and buffer.position == other.position

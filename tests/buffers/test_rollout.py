@@ -56,7 +56,8 @@ def test_steps_that_are_not_valid_do_not_move_the_weights():
 
     def weights(rollout):
         state = {"parameters": agent.flat.copy(), "optimizer": agent.optimizer.init(agent.flat)}
-        return agent.engine.to_numpy(agent.compiled_update(state, rollout, minibatches, agent.scalars())[0])["parameters"]
+        state, _ = agent.compiled_update(state, rollout, minibatches, agent.scalars())
+        return agent.engine.to_numpy(state["parameters"])
 
     invalid, first = rollout["valid"] == 0, weights(rollout)
     changed = {name: x.copy() for name, x in rollout.items()}
