@@ -10,16 +10,15 @@ from rlzoo.nn.layers import (
     Embedding,
     Ensemble,
     Flatten,
-    GRUCell,
     Layer,
     LayerNorm,
-    LSTMCell,
     NoisyDense,
     Sequential,
     mlp,
 )
 from rlzoo.nn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from rlzoo.nn.parameters import Layout
+from rlzoo.nn.recurrent import GRUCell, LSTMCell
 from rlzoo.nn.schedules import Schedule, schedule
 
 __all__ = [
