@@ -1,4 +1,4 @@
-"""The interfaces, on one page, in the order data flows: environment → policy (NumPy) → buffer → compiled update → policy.
+"""The interfaces, on one page, in the order data flows: environment → policy → buffer → compiled update → policy.
 
     agent = PPO("CartPole-v1")
     while agent.steps < total:
@@ -27,7 +27,9 @@ class Backend(Protocol):
     def value_and_grad(self, function: Callable[[list[Array]], tuple[Array, Tree]], arrays: list[Array]) -> Any:
         """Value, auxiliary tree and gradients of a scalar function of arrays."""
 
-    def fold(self, step: Callable[[Tree, Tree, Tree], tuple[Tree, Tree]], carry: Tree, inputs: Tree, constants: Tree) -> Any:
+    def fold(
+        self, step: Callable[[Tree, Tree, Tree], tuple[Tree, Tree]], carry: Tree, inputs: Tree, constants: Tree
+    ) -> Any:
         """A pure step over the leading axis of `inputs`: last carry, stacked outputs."""
 
     def compile(self, function: Callable[..., Tree], device: str, donate: bool) -> Callable[..., Tree]:
