@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import operator
+import os
 import sys
 import warnings
 from contextlib import contextmanager
 from functools import lru_cache
 
 import numpy as np
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read at import: busy waiting starves all others
+
 import torch
 
 from rlzoo.backend import recorder, tree
