@@ -66,6 +66,10 @@ def asarray_like(value, like):
     return jnp.asarray(value)
 
 
+def linear(x, kernel, bias):
+    return x @ kernel + bias
+
+
 def conv2d(x, kernel, stride):
     return jax.lax.conv_general_dilated(
         x, kernel, (stride, stride), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")

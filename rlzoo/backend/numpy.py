@@ -74,6 +74,10 @@ def stop_gradient(x):
     return x
 
 
+def linear(x, kernel, bias):
+    return x @ kernel + bias
+
+
 def conv2d(x, kernel, stride):
     height, width = kernel.shape[:2]
     windows = sliding_window_view(x, (height, width), axis=(1, 2))[:, ::stride, ::stride]  # [N, H', W', C, h, w]

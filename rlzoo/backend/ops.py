@@ -266,6 +266,11 @@ def matmul(x: Array, y: Array) -> Array:
     return backend_of(x, y).matmul(x, y)
 
 
+def linear(x: Array, kernel: Array, bias: Array) -> Array:
+    """x @ kernel + bias: `[..., k]`, `[k, m]` and `[m]` give `[..., m]`."""
+    return backend_of(x, kernel, bias).linear(x, kernel, bias)
+
+
 def conv2d(x: Array, kernel: Array, stride: int = 1) -> Array:
     """Convolution without padding: `[N, H, W, C]` and `[h, w, C, D]` give `[N, H', W', D]`."""
     return backend_of(x, kernel).conv2d(x, kernel, stride)

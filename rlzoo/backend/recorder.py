@@ -8,7 +8,6 @@ free, since NumPy really computes. Values inside gradients and folds are compute
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,7 +32,7 @@ class Node:
     dtype = property(lambda self: self.value.dtype)
 
     def __getitem__(self, key):
-        return emit("getitem", self, _Constant(key), value=self.value[key])
+        return emit("getitem", self, Constant(key), value=self.value[key])
 
     def __bool__(self):
         raise TypeError("a value inside a compiled function is not known in Python: use ops.where instead of if")
@@ -46,7 +45,7 @@ class Node:
 
 
 @dataclass(frozen=True)
-class _Constant:
+class Constant:
     """An argument that is not an array: an index, an axis, a shape."""
 
     value: Any
@@ -106,10 +105,10 @@ class Program:
 
     def output(self, value: Any) -> Node:
         """`value` as something this program returns: a node it can read, or a constant."""
-        return self.read(value) if isinstance(value, Node) else self.emit("constant", (_Constant(np.asarray(value)),))
+        return self.read(value) if isinstance(value, Node) else self.emit("constant", (Constant(np.asarray(value)),))
 
     def emit(self, op: str, arguments: tuple[Any, ...], values: Sequence[Any] | None = None, body: Any = None) -> Node:
-        for argument in _nodes(arguments):
+        for argument in nodes_of(arguments):
             self.read(argument)
         values = [arguments[0].value] if values is None else values
         instruction = Instruction(op, arguments, [Node(self, value) for value in values], body)
@@ -117,22 +116,24 @@ class Program:
         return instruction.outputs[0]
 
 
-def _nodes(arguments: Any) -> Iterator[Node]:
+def nodes_of(arguments: Any) -> Iterator[Node]:
+    """The nodes among arguments, those inside tuples too."""
     for argument in arguments:
         if isinstance(argument, Node):
             yield argument
         elif isinstance(argument, tuple | list):
-            yield from _nodes(argument)
+            yield from nodes_of(argument)
 
 
 def _innermost(arguments: Any) -> Program:
-    return sorted((node.program for node in _nodes(arguments)), key=lambda program: program.number)[-1]
+    return sorted((node.program for node in nodes_of(arguments)), key=lambda program: program.number)[-1]
 
 
-def _value(argument: Any) -> Any:
-    if isinstance(argument, Node | _Constant):
+def value_of(argument: Any) -> Any:
+    """NumPy's value of an argument."""
+    if isinstance(argument, Node | Constant):
         return argument.value
-    return tuple(_value(item) for item in argument) if isinstance(argument, tuple | list) else argument
+    return tuple(value_of(item) for item in argument) if isinstance(argument, tuple | list) else argument
 
 
 def emit(op: str, *arguments: Any, value: Any) -> Node:
@@ -145,7 +146,7 @@ def _recorded(name: str) -> Callable[..., Any]:
     run = getattr(reference, name)
 
     def op(*arguments: Any) -> Any:
-        return emit(name, *arguments, value=run(*(_value(argument) for argument in arguments)))
+        return emit(name, *arguments, value=run(*(value_of(argument) for argument in arguments)))
 
     op.__name__ = name
     return op
@@ -164,12 +165,12 @@ for _name in RECORDED:
 
 def split(x: Node, sizes: tuple[int, ...], axis: int) -> list[Node]:
     program = _innermost((x,))
-    program.emit("split", (x, _Constant(sizes), _Constant(axis)), reference.split(x.value, sizes, axis))
+    program.emit("split", (x, Constant(sizes), Constant(axis)), reference.split(x.value, sizes, axis))
     return program.instructions[-1].outputs
 
 
 def asarray_like(value: Any, like: Node) -> Any:
-    return value if isinstance(value, Node) else emit("constant", _Constant(np.asarray(value)), like, value=value)
+    return value if isinstance(value, Node) else emit("constant", Constant(np.asarray(value)), like, value=value)
 
 
 def _operator(name: str, swapped: bool) -> Callable[[Any, Any], Any]:
@@ -209,17 +210,17 @@ def fold(step, carry, inputs, constants):
     parent = _innermost((*carried, *scanned, *fixed))
     body = Program()
     new, output = step(
-        tree.unflatten(carry_structure, [body.input(_value(leaf)) for leaf in carried]),
-        tree.unflatten(input_structure, [body.input(_value(leaf)[0]) for leaf in scanned]),
-        tree.unflatten(constant_structure, [body.input(_value(leaf)) for leaf in fixed]),
+        tree.unflatten(carry_structure, [body.input(value_of(leaf)) for leaf in carried]),
+        tree.unflatten(input_structure, [body.input(value_of(leaf)[0]) for leaf in scanned]),
+        tree.unflatten(constant_structure, [body.input(value_of(leaf)) for leaf in fixed]),
     )
     leaves, output_structure = tree.flatten(output)
     after, after_structure = tree.flatten(new)
-    if after_structure != carry_structure or [_value(x).shape for x in after] != [_value(x).shape for x in carried]:
+    if after_structure != carry_structure or [value_of(x).shape for x in after] != [value_of(x).shape for x in carried]:
         raise TypeError("a fold's step must return a carry of the structure and shapes it was given")
     body.outputs = [body.output(leaf) for leaf in (*after, *leaves)]
-    length = len(_value(scanned[0]))
-    values = [_value(leaf) for leaf in carried] + [np.stack([_value(leaf)] * length) for leaf in leaves]
+    length = len(value_of(scanned[0]))
+    values = [value_of(leaf) for leaf in carried] + [np.stack([value_of(leaf)] * length) for leaf in leaves]
     parent.emit("fold", (tuple(carried), tuple(scanned), tuple(fixed)), values, body)
     outputs = parent.instructions[-1].outputs
     n = len(carried)
@@ -234,110 +235,3 @@ def record(function: Callable[..., Any], arguments: Sequence[Any]) -> Program:
     leaves, program.structure = tree.flatten(result)
     program.outputs = [program.output(leaf) for leaf in leaves]
     return program
-
-
-def run(program: Program, backend: Any, arrays: Sequence[Any]) -> list[Any]:
-    """The outputs of `program` on arrays of an engine (its inputs, then its captures), by that engine's ops."""
-    known = dict(zip(map(id, (*program.inputs, *program.captures)), arrays, strict=True))
-
-    def look_up(argument: Any) -> Any:
-        if isinstance(argument, Node):
-            return known[id(argument)]
-        if isinstance(argument, _Constant):
-            return argument.value
-        if isinstance(argument, np.ndarray):
-            return backend.asarray_like(argument, arrays[0])
-        return tuple(look_up(item) for item in argument) if isinstance(argument, tuple) else argument
-
-    for instruction in program.instructions:
-        arguments = [look_up(argument) for argument in instruction.arguments]
-        results: Any
-        if instruction.op == "value_and_grad":
-            results = _run_gradient(instruction, backend, arguments)
-        elif instruction.op == "fold":
-            raise TypeError("a fold inside a gradient or a fold cannot be compiled on this engine")
-        elif instruction.op == "constant":
-            results = [backend.asarray_like(arguments[0], arrays[0])]
-        elif instruction.op == "getitem":
-            results = [arguments[0][arguments[1]]]
-        else:
-            results = getattr(backend, instruction.op)(*arguments)
-            results = results if instruction.op == "split" else [results]
-        known.update(zip(map(id, instruction.outputs), results, strict=True))
-    return [known[id(node)] for node in program.outputs]
-
-
-def _run_gradient(instruction: Instruction, backend: Any, arguments: list[Any]) -> list[Any]:
-    body = instruction.body
-    assert body is not None
-    n = len(body.inputs)
-
-    def function(pieces: list[Any]) -> tuple[Any, list[Any]]:
-        value, *auxiliary = run(body, backend, [*pieces, *arguments[n:]])
-        return value, auxiliary
-
-    value, auxiliary, gradients = backend.value_and_grad(function, arguments[:n])
-    return [value, *auxiliary, *gradients]
-
-
-# ---- staging: straight pieces are compiled, the folds between them are loops over a compiled step --------------------
-def segments(program: Program) -> Iterator[Program | Instruction]:
-    """`program` cut at its folds: straight pieces (with the nodes they need as inputs) and the folds in turn."""
-    pieces: list[list[Instruction] | Instruction] = [[]]
-    for instruction in program.instructions:
-        if instruction.op == "fold":
-            pieces += [instruction, []]
-        else:
-            pieces[-1].append(instruction)  # type: ignore[union-attr]
-    for position, piece in enumerate(pieces):
-        if isinstance(piece, Instruction):
-            yield piece
-        elif piece:
-            defined = {id(node): node for instruction in piece for node in instruction.outputs}
-            later = [node for rest in pieces[position + 1 :] for node in _read(rest)] + program.outputs
-            needed = {id(node): node for node in _read(piece) if id(node) not in defined}
-            kept = {id(node): node for node in later if id(node) in defined}
-            yield Program(None, list(needed.values()), [], piece, list(kept.values()))
-
-
-def largest_product(program: Program) -> int:
-    """Multiplications in the largest matrix product of a program, its gradients and folds included."""
-    sizes = [0]
-    for instruction in program.instructions:
-        if instruction.body is not None:
-            sizes.append(largest_product(instruction.body))
-        if instruction.op == "matmul":
-            sizes.append(instruction.outputs[0].value.size * _value(instruction.arguments[0]).shape[-1])
-        if instruction.op == "conv2d":
-            sizes.append(instruction.outputs[0].value.size * math.prod(_value(instruction.arguments[1]).shape[:3]))
-    return sorted(sizes)[-1]
-
-
-def _read(piece: Any) -> Iterator[Node]:
-    for instruction in [piece] if isinstance(piece, Instruction) else piece:
-        yield from _nodes(instruction.arguments)
-
-
-def stage(program: Program, jit: Callable[[Program], Callable], loop: Callable[[Instruction], Callable]) -> Callable:
-    """A function from the leaves of a program's inputs to those of its outputs.
-
-    `jit(piece)` compiles a straight program into a function of its inputs; `loop(instruction)` makes a fold into a
-    function of (carry leaves, input leaves, constant leaves). Both return a sequence of arrays.
-    """
-    plan = []
-    for piece in segments(program):
-        if isinstance(piece, Instruction):
-            reads, outputs, call = list(_nodes(piece.arguments)), piece.outputs, loop(piece)
-        else:
-            reads, outputs, call = piece.inputs, piece.outputs, jit(piece)
-        plan.append((call, [id(node) for node in reads], [id(node) for node in outputs]))
-    inputs, results = [id(node) for node in program.inputs], [id(node) for node in program.outputs]
-
-    def staged(leaves: Sequence[Any]) -> list[Any]:
-        known = dict(zip(inputs, leaves, strict=True))
-        for call, reads, outputs in plan:
-            known.update(zip(outputs, call(*[known[i] for i in reads]), strict=True))
-        return [known[i] for i in results]
-
-    staged.program = program  # type: ignore[attr-defined]  # keeps the ids of its nodes taken
-    return staged

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rlzoo.backend.recorder import Instruction, Node, Program, _Constant
+from rlzoo.backend.recorder import Constant, Instruction, Node, Program
 
 OPERATORS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "less": "<", "greater": ">"}
 
@@ -59,7 +59,7 @@ class _Writer:
     def expression(self, argument: Any) -> str:
         if isinstance(argument, Node):
             return self.names[id(argument)]
-        if isinstance(argument, _Constant):
+        if isinstance(argument, Constant):
             return repr(argument.value)
         if isinstance(argument, np.ndarray):
             return self.module.constant(argument)

@@ -55,6 +55,10 @@ def asarray_like(value, like):
     return tf.convert_to_tensor(value)
 
 
+def linear(x, kernel, bias):
+    return x @ kernel + bias
+
+
 def conv2d(x, kernel, stride):
     return tf.nn.conv2d(x, kernel, stride, "VALID")
 

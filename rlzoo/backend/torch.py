@@ -15,7 +15,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read at import: busy wait
 
 import torch
 
-from rlzoo.backend import recorder, tree
+from rlzoo.backend import recorder, staging, tree
 
 WORK_OF_ONE_THREAD = 256 * 128 * 128  # multiplications in the largest matrix product, up to which one thread is faster
 
@@ -86,6 +86,10 @@ def stop_gradient(x):
     return x.detach()
 
 
+def linear(x, kernel, bias):
+    return torch.addmm(bias, x, kernel) if x.ndim == 2 else x @ kernel + bias
+
+
 def conv2d(x, kernel, stride):
     y = torch.nn.functional.conv2d(x.permute(0, 3, 1, 2), kernel.permute(3, 2, 0, 1), stride=stride)
     return y.permute(0, 2, 3, 1)
@@ -150,7 +154,7 @@ def _jit(program):
     def call(*arrays):
         nonlocal traced
         if traced is None:
-            graph = make_fx(lambda *leaves: tuple(recorder.run(program, sys.modules[__name__], leaves)))(*arrays)
+            graph = make_fx(lambda *leaves: tuple(staging.run(program, sys.modules[__name__], leaves)))(*arrays)
             for node in graph.graph.nodes:
                 if node.target is torch.ops.aten.convolution_backward.default:
                     node.target = _convolution_backward
@@ -192,8 +196,8 @@ def compile(function, device="cpu", donate=False):
             if key not in staged:
                 examples = [leaf.cpu().numpy() for leaf in leaves]
                 program = recorder.record(function, tree.unflatten(structure, examples))
-                threads = 1 if recorder.largest_product(program) <= WORK_OF_ONE_THREAD else torch.get_num_threads()
-                staged[key] = recorder.stage(program, _jit, _loop), program.structure, threads
+                threads = 1 if staging.largest_product(program) <= WORK_OF_ONE_THREAD else torch.get_num_threads()
+                staged[key] = staging.stage(program, _jit, _loop), program.structure, threads
             call, result, threads = staged[key]
             with _threads(threads):
                 return tree.unflatten(result, call(leaves))

@@ -44,6 +44,12 @@ def fan_in_uniform(rng: np.random.Generator, shape: tuple[int, ...], gain: float
     return rng.uniform(-bound, bound, shape).astype(np.float32)
 
 
+def fan_in_bias(rng: np.random.Generator, fan_in: int, units: int, gain: float = 1.0) -> np.ndarray:
+    """A bias `[units]` drawn as `fan_in_uniform` draws its kernel."""
+    bound = gain / np.sqrt(fan_in)
+    return rng.uniform(-bound, bound, units).astype(np.float32)
+
+
 def zeros(*shape: int) -> np.ndarray:
     """Zeros of this shape, float32."""
     return np.zeros(shape, np.float32)

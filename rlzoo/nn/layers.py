@@ -14,7 +14,16 @@ from typing import Any, dataclass_transform
 import numpy as np
 
 from rlzoo.backend import ops
-from rlzoo.nn.initializers import Initializer, fan_in_uniform, he_uniform, ones, orthogonal, xavier_uniform, zeros
+from rlzoo.nn.initializers import (
+    Initializer,
+    fan_in_bias,
+    fan_in_uniform,
+    he_uniform,
+    ones,
+    orthogonal,
+    xavier_uniform,
+    zeros,
+)
 
 Array = Any
 Params = dict[str, Any]  # name → array, or the parameters of a layer inside
@@ -66,11 +75,11 @@ class Dense(Layer):
     def init(self, rng: np.random.Generator, shape: Shape) -> Params:
         kernel = INITIALIZERS[self.initializer](rng, (shape[-1], self.units), self.gain)
         if self.initializer == "fan_in":
-            return {"kernel": kernel, "bias": fan_in_uniform(rng, (shape[-1], self.units), self.gain)[0]}
+            return {"kernel": kernel, "bias": fan_in_bias(rng, shape[-1], self.units, self.gain)}
         return {"kernel": kernel, "bias": zeros(self.units)}
 
     def __call__(self, params: Params, x: Array) -> Array:
-        return ops.matmul(x, params["kernel"]) + params["bias"]
+        return ops.linear(x, params["kernel"], params["bias"])
 
 
 class Activation(Layer):
@@ -156,7 +165,7 @@ class NoisyDense(Layer):
     def init(self, rng: np.random.Generator, shape: Shape) -> Params:
         size = (shape[-1], self.units)
         spread = np.full(size, self.sigma / math.sqrt(size[0]), np.float32)
-        kernel, bias = fan_in_uniform(rng, size), fan_in_uniform(rng, size)[0]
+        kernel, bias = fan_in_uniform(rng, size), fan_in_bias(rng, *size)
         return {"kernel": kernel, "bias": bias, "kernel_sigma": spread, "bias_sigma": spread[0].copy()}
 
     def noise(self, rng: np.random.Generator, shape: Shape, batch: int) -> Any:

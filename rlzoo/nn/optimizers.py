@@ -96,10 +96,10 @@ class Adam(Optimizer):
     def direction(self, gradient: Array, state: State) -> tuple[Array, State]:
         count = state["count"] + 1.0
         first = self.beta1 * state["first"] + (1.0 - self.beta1) * gradient
-        second = self.beta2 * state["second"] + (1.0 - self.beta2) * gradient * gradient
-        unbiased_first = first / (1.0 - ops.power(self.beta1, count))
-        unbiased_second = second / (1.0 - ops.power(self.beta2, count))
-        step = unbiased_first / (ops.sqrt(unbiased_second) + self.epsilon)
+        second = self.beta2 * state["second"] + (1.0 - self.beta2) * (gradient * gradient)
+        unbias = ops.sqrt(1.0 - ops.power(self.beta2, count))  # both corrections as numbers, not as passes over vectors
+        size = unbias / (1.0 - ops.power(self.beta1, count))
+        step = size * first / (ops.sqrt(second) + self.epsilon * unbias)
         return step, {"first": first, "second": second, "count": count}
 
 

@@ -25,15 +25,16 @@ class VectorEncoder(Layer):
 
 
 class OneHotEncoder(Layer):
-    """Integers as one-hot vectors side by side: `[N]` or `[N, k]` to `[N, sum of counts]`; `start` is subtracted."""
+    """Integers as one-hot vectors side by side: `[N]` or `[N, *k]` to `[N, sum of counts]`; `starts` are subtracted."""
 
     counts: tuple[int, ...]
-    start: int = 0
+    starts: tuple[int, ...]
 
     def __call__(self, params: Params, x: Array) -> Array:
         k = len(self.counts)
         columns = ops.split(ops.reshape(ops.astype(x, "int32"), (x.shape[0], k)), [1] * k, 1)
-        coded = [ops.one_hot(ops.squeeze(c, 1) - self.start, n) for c, n in zip(columns, self.counts, strict=True)]
+        settings = zip(columns, self.counts, self.starts, strict=True)
+        coded = [ops.one_hot(ops.squeeze(column, 1) - start, count) for column, count, start in settings]
         return coded[0] if len(coded) == 1 else ops.concat(coded, -1)
 
 
@@ -77,7 +78,7 @@ def encoder_for(space: spaces.Space) -> Layer:
     if isinstance(space, spaces.Box | spaces.MultiBinary):
         return VectorEncoder()
     if isinstance(space, spaces.Discrete):
-        return OneHotEncoder((int(space.n),), int(space.start))
+        return OneHotEncoder((int(space.n),), (int(space.start),))
     if isinstance(space, spaces.MultiDiscrete):
-        return OneHotEncoder(tuple(int(n) for n in space.nvec.ravel()))
+        return OneHotEncoder(tuple(space.nvec.ravel().tolist()), tuple(space.start.ravel().tolist()))
     raise UserError(f"no network reads observations of {space}: flatten it with gymnasium.wrappers.FlattenObservation")

@@ -46,7 +46,8 @@ class Head:
         if isinstance(self.distribution, SquashedGaussian):
             low, high = space.low.reshape(-1), space.high.reshape(-1)
             return (low + (0.5 * (action + 1.0)) * (high - low)).reshape(-1, *space.shape)
-        return action.reshape(-1, *space.shape)
+        action = action.reshape(-1, *space.shape)
+        return action + space.start if isinstance(self.distribution, MultiCategorical) else action
 
     def random(self, rng: np.random.Generator, batch: int) -> np.ndarray:
         """Uniform actions `[batch, *shape]`, of the distribution's own kind."""

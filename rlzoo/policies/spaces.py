@@ -21,7 +21,7 @@ def to_plain(space: spaces.Space) -> dict[str, Any]:
     if isinstance(space, spaces.Discrete):
         return {"kind": "Discrete", "n": int(space.n), "start": int(space.start)}
     if isinstance(space, spaces.MultiDiscrete):
-        return {"kind": "MultiDiscrete", "nvec": space.nvec.tolist()}
+        return {"kind": "MultiDiscrete", "nvec": space.nvec.tolist(), "start": space.start.tolist()}
     if isinstance(space, spaces.MultiBinary):
         return {"kind": "MultiBinary", "n": np.asarray(space.n).tolist()}
     raise UserError(f"space {space} is not supported (supported: Box, Discrete, MultiDiscrete, MultiBinary)")
@@ -53,7 +53,7 @@ def from_plain(plain: dict[str, Any], largest: float = math.inf) -> spaces.Space
     if kind == "Discrete":
         return spaces.Discrete(plain["n"], start=plain["start"])
     if kind == "MultiDiscrete":
-        return spaces.MultiDiscrete(np.asarray(plain["nvec"]))
+        return spaces.MultiDiscrete(np.asarray(plain["nvec"]), start=np.asarray(plain["start"]))
     if kind == "MultiBinary":
         return spaces.MultiBinary(plain["n"])
     raise ValueError(f"unknown kind of space {kind!r}")

@@ -174,7 +174,7 @@ def _agent(found: dict[str, Any], arrays: dict[str, np.ndarray], find: Any, env:
     size = arrays["state/parameters"].size
     spaces = from_plain(found["observation_space"], size), from_plain(found["action_space"], size)
     agent = kind.__new__(kind)
-    agent._set_up(env, spaces, Resolved(config, found["sources"]), engine, found["seed"], BoundedGenerator(2 * size))
+    agent._set_up(env, spaces, Resolved(config, found["sources"]), engine, found["seed"], BoundedGenerator(size))
     agent.environment_name = found["environment"]
     fitted = _fitted(agent.arrays(), arrays)
     replay = {name.removeprefix("replay/"): rows for name, rows in arrays.items() if name.startswith("replay/")}
@@ -183,10 +183,7 @@ def _agent(found: dict[str, Any], arrays: dict[str, np.ndarray], find: Any, env:
 
 
 class BoundedGenerator(np.random.Generator):
-    """Draws weights that a file's are to replace: at most so many, however large a network its config asks for.
-
-    (A layer may draw twice what it keeps.)
-    """
+    """Draws weights that a file's are to replace: at most so many, however large a network its config asks for."""
 
     def __init__(self, most: int):
         super().__init__(np.random.PCG64(0))

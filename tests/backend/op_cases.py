@@ -97,6 +97,8 @@ DIFFERENTIABLE = {
     "asarray": (lambda x: x * ops.asarray(np.arange(4, dtype=np.float32), like=x), X),
     "matmul": (ops.matmul, X, MATRIX),
     "matmul operator": (lambda x, y: x @ y, X, MATRIX),
+    "linear": (ops.linear, X, MATRIX, MATRIX[0]),
+    "linear batched": (ops.linear, CUBE, MATRIX, MATRIX[0]),
     "matmul batched": (ops.matmul, CUBE, MATRIX),
     "conv2d": (ops.conv2d, IMAGE, KERNEL),
     "conv2d of data": (lambda x, kernel: ops.conv2d(ops.astype(x, "float32"), kernel, 2), PIXELS, KERNEL),

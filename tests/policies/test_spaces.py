@@ -26,6 +26,7 @@ EVERY_KIND = [
     spaces.Discrete(4),
     spaces.Discrete(4, start=-2),
     spaces.MultiDiscrete([2, 3, 4]),
+    spaces.MultiDiscrete([2, 3], start=[-1, 5]),
     spaces.MultiBinary(3),
     spaces.MultiBinary([2, 3]),
 ]
@@ -48,6 +49,7 @@ def test_spaces_that_are_not_supported(space):
 @pytest.mark.parametrize("space, given, expected", [
     (spaces.Discrete(3, start=5), [5, 7], [[1, 0, 0], [0, 0, 1]]),
     (spaces.MultiDiscrete([2, 3]), [[1, 0], [0, 2]], [[0, 1, 1, 0, 0], [1, 0, 0, 0, 1]]),
+    (spaces.MultiDiscrete([2, 3], start=[-1, 5]), [[0, 5], [-1, 7]], [[0, 1, 1, 0, 0], [1, 0, 0, 0, 1]]),
     (spaces.MultiBinary(2), [[1, 0]], [[1, 0]]),
     (spaces.Box(-1.0, 1.0, (2, 1)), [[[0.5], [-0.5]]], [[0.5, -0.5]]),
 ])  # fmt: skip
@@ -60,6 +62,7 @@ def test_features_of_observations(space, given, expected):
 @pytest.mark.parametrize("space, action, expected", [
     (spaces.Discrete(3, start=5), [0, 2], [5, 7]),
     (spaces.MultiDiscrete([[2, 3], [4, 5]]), [[1, 2, 3, 4]], [[[1, 2], [3, 4]]]),
+    (spaces.MultiDiscrete([2, 3], start=[-1, 5]), [[1, 2]], [[0, 7]]),
     (spaces.MultiBinary([2, 2]), [[1, 0, 0, 1]], [[[1, 0], [0, 1]]]),
     (spaces.Box(np.float32([-1, -2]), np.float32([1, 2])), [[3.0, -1.5], [-3.0, 9.0]], [[1.0, -1.5], [-1.0, 2.0]]),
 ])  # fmt: skip
