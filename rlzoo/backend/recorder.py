@@ -156,8 +156,8 @@ RECORDED = (
     "add", "subtract", "multiply", "divide", "power", "minimum", "maximum", "where", "equal", "less", "greater",
     "abs", "negative", "exp", "log", "sqrt", "square", "tanh", "sigmoid", "softplus", "relu",
     "sum", "mean", "max", "argmax", "logsumexp", "log_softmax", "softmax", "reshape", "permute_dims", "expand_dims",
-    "squeeze", "broadcast_to", "concat", "stack", "astype", "zeros_like", "stop_gradient", "matmul", "conv2d", "take",
-    "one_hot",
+    "squeeze", "broadcast_to", "concat", "stack", "astype", "zeros_like", "stop_gradient", "matmul", "linear", "conv2d",
+    "take", "one_hot",
 )  # fmt: skip
 for _name in RECORDED:
     globals()[_name] = _recorded(_name)
