@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -108,15 +109,6 @@ class Run(Callback):
             raise UserError(f"run {self.folder} has no checkpoint yet: it was stopped before the first")
         return found[-1]
 
-    @property
-    def environment(self) -> str | None:
-        """The id the run was trained on, as the person who keeps this folder gave it."""
-        try:
-            found = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
-            return found["environment"] if found["environment_is_id"] else None
-        except (ValueError, KeyError) as error:
-            raise UserError(f"{self.folder / 'run.json'} is damaged ({error})") from None
-
     # ---- as a callback -----------------------------------------------------------------------------------------------
     def on_start(self, agent: Any) -> None:
         self.loggers: list[CSVLogger | TensorBoardLogger] = [
@@ -133,17 +125,11 @@ class Run(Callback):
     def on_checkpoint(self, agent: Any) -> None:
         agent.save(self.checkpoints / f"step_{agent.steps:012d}", replay=True)
         for old in sorted(self.checkpoints.glob("step_*"))[: -self.keep]:
-            _remove(old)
+            shutil.rmtree(old, ignore_errors=True)
 
     def on_end(self, agent: Any) -> None:
         for logger in self.loggers:
             logger.close()
-
-
-def _remove(folder: Path) -> None:
-    import shutil
-
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write_json(path: Path, value: Any) -> None:
