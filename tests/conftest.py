@@ -7,7 +7,7 @@ from importlib import import_module
 
 import pytest
 
-ENGINES = ("jax", "torch", "tensorflow", "mindspore")
+from rlzoo.backend import ENGINES
 
 
 def load(name):

@@ -112,10 +112,10 @@ class TruncatedElsewhere(ObservationMatters):
 PROBES = (OneStep, TwoSteps, ActionPays, ObservationMatters, Truncated, TruncatedElsewhere)
 
 SETTINGS: dict[str, dict[str, Any]] = {
-    "ppo": dict(steps=4096, n_steps=8, batch_size=32, n_epochs=4, log_std_init=-1.0),
-    "dqn": dict(steps=2560, exploration=0.5, batch_size=32, train_freq=8, gradient_steps=16, learning_starts=64,
-                buffer_size=2000, tau=0.1, target_update_interval=0),
-    "sac": dict(steps=2560, entropy_coefficient=0.01, batch_size=32, train_freq=8, gradient_steps=16,
+    "ppo": dict(steps=4096, hidden=(16,), n_steps=8, batch_size=32, n_epochs=4, log_std_init=-1.0),
+    "dqn": dict(steps=2560, hidden=(16,), exploration=0.5, batch_size=32, train_freq=8, gradient_steps=16,
+                learning_starts=64, buffer_size=2000, tau=0.1, target_update_interval=0),
+    "sac": dict(steps=2560, hidden=(32,), entropy_coefficient=0.01, batch_size=64, train_freq=8, gradient_steps=32,
                 learning_starts=64, buffer_size=2000, tau=0.1),
 }  # fmt: skip
 _COMPILED: dict[Any, Any] = {}
@@ -129,7 +129,7 @@ def environment(probe: Any, kind: str, mode: AutoresetMode = AutoresetMode.SAME_
 def untrained(algorithm: str, env: SyncVectorEnv, backend: str, seed: int = 0) -> Any:
     """An agent with the settings of probes. Updates are pure, so agents of one shape share one compiled update."""
     kind = find(algorithm)
-    agent = kind(env, backend=backend, seed=seed, hidden=(16,), learning_rate=1e-2, gamma=GAMMA, **SETTINGS[algorithm])
+    agent = kind(env, backend=backend, seed=seed, learning_rate=1e-2, gamma=GAMMA, **SETTINGS[algorithm])
     key = algorithm, backend, repr(env.single_action_space)
     agent.compiled_update = _COMPILED.setdefault(key, agent.compiled_update)
     return agent

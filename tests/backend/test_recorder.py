@@ -7,8 +7,9 @@ import pytest
 
 from rlzoo.backend import numpy as numpy_backend
 from rlzoo.backend import ops
-from rlzoo.backend.recorder import record, run
+from rlzoo.backend.recorder import record
 from rlzoo.backend.source import Module
+from rlzoo.backend.staging import run
 
 X, Y = np.arange(6.0).reshape(2, 3), np.ones((3, 2))
 

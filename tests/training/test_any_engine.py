@@ -6,11 +6,10 @@ from functools import cache
 
 import numpy as np
 import pytest
-from conftest import ENGINES
 from tiny_agents import Pictures, assert_same, everything, make, observations
 
 from rlzoo import UserError, load
-from rlzoo.backend import is_installed
+from rlzoo.backend import ENGINES, is_installed
 
 KINDS = ["ppo", "dqn", "sac", "pictures"]
 INSTALLED = [name for name in ENGINES if is_installed(name)]
