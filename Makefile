@@ -56,7 +56,7 @@ format: $(VENV)/.installed-dev ## sort imports, mend what ruff can mend, and lay
 typecheck: $(VENV)/.installed-dev ## check types with mypy
 	$(RUN) mypy
 
-bench: $(VENV)/.installed-test $(PEERS)/.installed ## measure speed beside Stable-Baselines3 and SBX [ARGS="..."]
+bench: $(VENV)/.installed-test $(VENV)/.installed-mujoco $(PEERS)/.installed ## measure speed beside Stable-Baselines3 and SBX [ARGS="..."]
 	$(RUN) benchmarks.speed $(ARGS)
 
 clean: ## remove environments, caches and build products; runs/ stays
@@ -70,7 +70,7 @@ $(VENV)/pyvenv.cfg $(PEERS)/pyvenv.cfg:
 	@echo "making $(@D) with $(PYTHON) …"
 	@'$(PYTHON)' -m venv --clear $(@D)
 
-$(ENGINES:%=$(VENV)/.installed-%) $(VENV)/.installed-dev: $(VENV)/.installed-%: $(SOURCES)
+$(ENGINES:%=$(VENV)/.installed-%) $(VENV)/.installed-dev $(VENV)/.installed-mujoco: $(VENV)/.installed-%: $(SOURCES)
 	@echo "installing $* into $(VENV) …"
 	@$(VENV)/bin/python $(PIP) -c constraints.txt -e '.[$*]'
 	@touch $@

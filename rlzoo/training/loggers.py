@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 import sys
 import types
@@ -50,6 +51,13 @@ def _drop_rows_after(path: Path, step: int) -> list[str]:
         file.truncate(end)
         file.seek(0, os.SEEK_END)
     return columns
+
+
+def best_evaluation(path: Path) -> float:
+    """The highest `evaluation_return` in a metrics file; minus infinity where there is none."""
+    with open(path, newline="", encoding="utf-8") as file:
+        values = [float(row["evaluation_return"]) for row in csv.DictReader(file) if row.get("evaluation_return")]
+    return max(values, default=-math.inf)
 
 
 class TensorBoardLogger:

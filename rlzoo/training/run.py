@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import shutil
@@ -16,7 +17,7 @@ from typing import Any
 from rlzoo import __version__
 from rlzoo.errors import UserError
 from rlzoo.training.callbacks import Callback
-from rlzoo.training.loggers import CSVLogger, TensorBoardLogger
+from rlzoo.training.loggers import CSVLogger, TensorBoardLogger, best_evaluation
 
 DISTRIBUTIONS = {"tensorflow": ("tensorflow-cpu", "tensorflow")}  # where it is not the engine's own name
 
@@ -40,6 +41,7 @@ class Run(Callback):
     metrics.csv         a row every thousand steps or more; appended, never rewritten
     tensorboard/        the same for `tensorboard --logdir`
     checkpoints/        step_000010240/, … each whole, the latest two kept
+    best/               the checkpoint with the highest evaluation_return, where the run is evaluated (--eval-every)
     ```
     """
 
@@ -115,12 +117,16 @@ class Run(Callback):
             CSVLogger(self.folder / "metrics.csv", agent.columns(), agent.steps),
             TensorBoardLogger(self.folder / "tensorboard"),
         ]
+        self.best = best_evaluation(self.folder / "metrics.csv")
         if not any(self.checkpoints.glob("step_*")):
             self.on_checkpoint(agent)  # a run can be gone on with from its first moment
 
     def on_log(self, agent: Any, record: dict[str, float]) -> None:
         for logger in self.loggers:
             logger.write(record)
+        if record.get("evaluation_return", -math.inf) > self.best:
+            self.best = record["evaluation_return"]
+            agent.save(self.folder / "best")
 
     def on_checkpoint(self, agent: Any) -> None:
         agent.save(self.checkpoints / f"step_{agent.steps:012d}", replay=True)
