@@ -91,7 +91,11 @@ def test_evaluations_are_logged(rlzoo, tmp_path):
     rlzoo("train", "--algo", "ppo", *TINY, "--steps", 512, "--eval-every", 256, "--quiet", "--out", "run")
     evaluated = [row for row in metrics(tmp_path / "run") if row["evaluation_return"]]
     assert [row["steps"] for row in evaluated] == ["256", "512"]
-    assert all(float(row["evaluation_return"]) >= 8.0 for row in evaluated)
+    returns = [float(row["evaluation_return"]) for row in evaluated]
+    assert all(value >= 8.0 for value in returns)
+    best = load(tmp_path / "run" / "best")
+    assert best.steps == (256 if returns[0] >= returns[1] else 512)
+    np.testing.assert_allclose(best.evaluate(20).mean_return, max(returns), rtol=1e-6)
 
 
 def test_eager_and_compiled_runs_agree(rlzoo):
