@@ -283,13 +283,7 @@ def value_and_grad(function, arrays):
 
 
 def fold(step, carry, inputs, constants):
-    leaves, structure = tree.flatten(inputs)
-    outputs = []
-    for i in range(len(leaves[0])):
-        carry, output = step(carry, tree.unflatten(structure, [leaf[i] for leaf in leaves]), constants)
-        outputs.append(tree.flatten(output))
-    stacked = [ops.stack(column) for column in zip(*(leaves for leaves, _ in outputs), strict=True)]
-    return carry, tree.unflatten(outputs[0][1], stacked)
+    return tree.loop(step, carry, inputs, constants, ops.stack)
 
 
 # ---- generated source ------------------------------------------------------------------------------------------------

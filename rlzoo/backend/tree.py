@@ -50,3 +50,14 @@ def map(function: Callable[[Any], Any], tree: Any) -> Any:
     """The same tree with `function` applied to each leaf."""
     leaves, structure = flatten(tree)
     return unflatten(structure, [function(leaf) for leaf in leaves])
+
+
+def loop(step: Callable[..., Any], carry: Any, inputs: Any, constants: Any, stack: Callable[[Any], Any]) -> Any:
+    """`ops.fold` as a plain Python loop, for engines that run it uncompiled; `stack` joins a column of outputs."""
+    leaves, structure = flatten(inputs)
+    outputs = []
+    for i in range(len(leaves[0])):
+        carry, output = step(carry, unflatten(structure, [leaf[i] for leaf in leaves]), constants)
+        outputs.append(flatten(output))
+    stacked = [stack(column) for column in zip(*(leaves for leaves, _ in outputs), strict=True)]
+    return carry, unflatten(outputs[0][1], stacked)

@@ -14,15 +14,37 @@ from gymnasium import spaces
 
 from rlzoo.backend import ops
 from rlzoo.nn import Ensemble, Gaussian, Layer, mlp
-from rlzoo.policies.encoders import encoder_for, is_image
+from rlzoo.policies.encoders import encoder_for
 from rlzoo.policies.heads import Head, discrete_head, squashed_head, stochastic_head
 
 Array = Any
 Params = dict[str, Any]
 
 
+class StochasticPolicy:
+    """What acting takes of a policy whose networks give a distribution: `features` and `parameters_of_action`."""
+
+    head: Head
+
+    def features(self, params: Params, observation: Array) -> Array:
+        raise NotImplementedError
+
+    def parameters_of_action(self, params: Params, features: Array) -> Any:
+        raise NotImplementedError
+
+    def noise(self, rng: np.random.Generator, batch: tuple[int, ...]) -> np.ndarray:
+        return self.head.distribution.noise(rng, batch)
+
+    def sample(self, params: Params, observation: Array, noise: Array) -> Array:
+        outputs = self.parameters_of_action(params, self.features(params, observation))
+        return self.head.distribution.sample(outputs, noise)
+
+    def mode(self, params: Params, observation: Array) -> Array:
+        return self.head.distribution.mode(self.parameters_of_action(params, self.features(params, observation)))
+
+
 @dataclass(frozen=True)
-class ActorCritic:
+class ActorCritic(StochasticPolicy):
     """A stochastic actor and a state-value critic; the Gaussian's log standard deviation does not see the state."""
 
     encoder: Layer
@@ -59,16 +81,6 @@ class ActorCritic:
         """V(s), `[N]`."""
         return ops.squeeze(self.critic(params["critic"], features), -1)
 
-    def noise(self, rng: np.random.Generator, batch: tuple[int, ...]) -> np.ndarray:
-        return self.head.distribution.noise(rng, batch)
-
-    def sample(self, params: Params, observation: Array, noise: Array) -> Array:
-        outputs = self.parameters_of_action(params, self.features(params, observation))
-        return self.head.distribution.sample(outputs, noise)
-
-    def mode(self, params: Params, observation: Array) -> Array:
-        return self.head.distribution.mode(self.parameters_of_action(params, self.features(params, observation)))
-
 
 @dataclass(frozen=True)
 class QNetwork:
@@ -99,7 +111,7 @@ class QNetwork:
 
 
 @dataclass(frozen=True)
-class SquashedActorCritics:
+class SquashedActorCritics(StochasticPolicy):
     """A tanh-squashed Gaussian actor whose spread sees the state, and several Q(s, a) critics.
 
     With images, the critics' loss trains the encoder and the actor reads its features (as DrQ does).
@@ -141,16 +153,3 @@ class SquashedActorCritics:
         return tuple(
             ops.squeeze(value, -1) for value in self.critics(params["critics"], ops.concat([features, action], -1))
         )
-
-    def noise(self, rng: np.random.Generator, batch: tuple[int, ...]) -> np.ndarray:
-        return self.head.distribution.noise(rng, batch)
-
-    def sample(self, params: Params, observation: Array, noise: Array) -> Array:
-        outputs = self.parameters_of_action(params, self.features(params, observation))
-        return self.head.distribution.sample(outputs, noise)
-
-    def mode(self, params: Params, observation: Array) -> Array:
-        return self.head.distribution.mode(self.parameters_of_action(params, self.features(params, observation)))
-
-
-__all__ = ["ActorCritic", "QNetwork", "SquashedActorCritics", "is_image"]
