@@ -145,9 +145,7 @@ def tensorflow_update(sizes: list[int], shapes: list[tuple[int, ...]]) -> Any:
             state, metrics = step(state, minibatches[i], batch, scalars)
             return i + 1, state, total + metrics
 
-        _, state, total = tf.while_loop(
-            lambda i, *_: i < n, body, (0, state, tf.zeros(5)), maximum_iterations=n
-        )
+        _, state, total = tf.while_loop(lambda i, *_: i < n, body, (0, state, tf.zeros(5)), maximum_iterations=n)
         return state, total / n
 
     def run(state, *data):

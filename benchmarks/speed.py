@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PEERS = {"sb3 (1 thread)": ("sb3", "1"), "sb3 (2 threads)": ("sb3", "2"), "sbx": ("sbx", "2")}
 ENGINES = ("jax", "tensorflow", "torch", "mindspore")
 REFERENCE = "sb3"
+BY_HAND = ("jax", "tensorflow", "torch")
 
 
 def main() -> None:
@@ -48,12 +49,21 @@ def main() -> None:
     report = {
         "machine": machine(options.peers_python),
         "jobs": {job: summary(job, rows) for job, rows in results.items()},
+        "by_hand": {engine: beside_by_hand(engine, options.repeats) for engine in BY_HAND if engine in options.engines},
     }
     folder = ROOT / "docs/benchmarks"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "speed.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     (folder / "speed.md").write_text(page(report), encoding="utf-8")
     print(f"written: {folder / 'speed.md'}")
+
+
+def beside_by_hand(engine: str, repeats: int) -> dict[str, float]:
+    """PPO's update through the layer API and written by hand, ms: the medians over processes, and of their ratios."""
+    measured = [run([sys.executable, "-m", "benchmarks.by_hand", engine]) for _ in range(repeats)]
+    middle = {name: statistics.median(m[name] for m in measured) for name in ("rlzoo", "by_hand", "ratio")}
+    print(f"{engine} beside the update by hand: {middle}", flush=True)
+    return middle
 
 
 def contenders(job: str, engines: list[str], peers_python: str) -> dict[str, list[str]]:
@@ -150,7 +160,16 @@ def page(report: dict[str, Any]) -> str:
                 f"| {row['first_iteration_seconds']:.1f} | {row['whole_seconds']:.1f} | {row['peak_mib']:.0f} |"
             )
         lines.append("")
-    return "\n".join(lines)
+    lines += [
+        "## The layer API",
+        "",
+        "One PPO update on CartPole (20 gradient steps), ms, in turns in one process:",
+        "",
+    ]
+    lines += ["| | rlzoo | written by hand | ratio |", "|---|---|---|---|"]
+    for engine, row in report["by_hand"].items():
+        lines.append(f"| {engine} | {row['rlzoo']:.2f} | {row['by_hand']:.2f} | {row['ratio']:.3f} |")
+    return "\n".join([*lines, ""])
 
 
 if __name__ == "__main__":
