@@ -42,7 +42,7 @@ def choose(name: str | None = None) -> str:
     if name not in (*ENGINES, "numpy"):
         raise UserError(f"unknown backend {name!r}{nearest(name, ENGINES)} (valid: auto, {', '.join(ENGINES)})")
     if not is_installed(name):
-        raise UserError(f"backend {name!r} is not installed: pip install 'rlzoo2[{name}]'")
+        raise UserError(f"backend {name!r} is not installed: pip install 'rlzoo2[{name}]' (in a checkout: '.[{name}]')")
     return name
 
 
