@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
-import os
-from importlib import import_module
-
 import pytest
+from engines import require
 
 from rlzoo.backend import ENGINES
-
-
-def load(name):
-    """The backend module of an engine; skips the test where the engine is not installed."""
-    try:
-        return import_module(f"rlzoo.backend.{name}")
-    except ImportError as error:
-        if os.environ.get("CI") or os.environ.get("RLZOO_ALL_ENGINES"):
-            raise
-        pytest.skip(f"{name} is not installed: {error}")
 
 
 @pytest.fixture(scope="session", params=ENGINES)
 def engine(request):
     """The backend module of each engine in turn."""
-    return load(request.param)
+    return require(request.param)
 
 
 @pytest.fixture(scope="session", params=ENGINES)
 def backend(request):
     """The name of each engine in turn."""
-    load(request.param)
+    require(request.param)
     return request.param
 
 
 @pytest.fixture(scope="session")
 def mindspore():
     """The backend module of MindSpore."""
-    return load("mindspore")
+    return require("mindspore")
 
 
 @pytest.fixture(scope="session")

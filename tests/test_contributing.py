@@ -9,17 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from engines import INSTALLED
 from parity import assert_close, compiled, reference
 from probes import STATES, ObservationMatters, environment
 
 from rlzoo import load, nn
 from rlzoo.algorithms import ALGORITHMS, find
-from rlzoo.backend import ENGINES, is_installed, ops
+from rlzoo.backend import ops
 from rlzoo.nn import layers
 
 PAGE = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n# (\S+)\n(.*?)```", PAGE, re.S)
-INSTALLED = [name for name in ENGINES if is_installed(name)]
 
 
 def block(path):

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from engines import require
 from parity import assert_close
 
 from rlzoo import nn
@@ -49,7 +50,7 @@ GRADIENTS = RNG.standard_normal((20, 5)) * np.array([1.0, 1e-3, 1e3, 1.0, 0.0])
     ],
 )
 def test_as_torch(optimizer, name, settings):
-    torch = pytest.importorskip("torch")
+    torch = require("torch").torch
     parameter = torch.nn.Parameter(torch.tensor(START))
     other, path = getattr(torch.optim, name)([parameter], lr=0.05, **settings), []
     for gradient in GRADIENTS:

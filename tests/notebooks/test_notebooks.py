@@ -7,17 +7,12 @@ import re
 import sys
 from pathlib import Path
 
+import nbclient
+import nbformat
 import pytest
-
-from rlzoo.backend import ENGINES, is_installed
-
-nbformat = pytest.importorskip("nbformat")
-nbclient = pytest.importorskip("nbclient")
-pytest.importorskip("ipykernel")
-pytest.importorskip("matplotlib")
+from engines import INSTALLED
 
 ROOT = Path(__file__).parents[2]
-INSTALLED = [name for name in ENGINES if is_installed(name)]
 
 
 class Ran:

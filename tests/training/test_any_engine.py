@@ -6,13 +6,12 @@ from functools import cache
 
 import numpy as np
 import pytest
+from engines import INSTALLED
 from tiny_agents import Pictures, assert_same, everything, make, observations
 
 from rlzoo import UserError, load
-from rlzoo.backend import ENGINES, is_installed
 
 KINDS = ["ppo", "dqn", "sac", "pictures"]
-INSTALLED = [name for name in ENGINES if is_installed(name)]
 
 
 @pytest.fixture(scope="session")

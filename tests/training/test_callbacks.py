@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 
 import pytest
+from engines import require
 from tiny_agents import make
 
 from rlzoo import UserError
 from rlzoo.training.callbacks import Callback, Evaluate, Every, StopTraining
 from rlzoo.training.loggers import CSVLogger
 
-pytest.importorskip("torch")
+require("torch")
 
 
 class Diary(Callback):

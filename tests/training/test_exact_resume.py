@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from engines import require
 from tiny_agents import Killed, assert_same, everything, make, observations
 
 from rlzoo import load
@@ -61,14 +62,14 @@ def test_resumed_is_uninterrupted(kind, backend, tmp_path):
 @pytest.mark.parametrize("variant", ["ppo-uneven", "dqn-uneven", "sac-uneven"])
 @pytest.mark.parametrize("engine_name", ["torch"])
 def test_resumed_is_uninterrupted_where_nothing_divides(variant, engine_name, tmp_path):
-    pytest.importorskip(engine_name)
+    require(engine_name)
     uninterrupted, resumed, rows, resumed_rows = resume(variant, engine_name, tmp_path / "checkpoint", after=40)
     assert_same(everything(resumed), everything(uninterrupted))
     assert resumed_rows == rows
 
 
 def test_acting_and_evaluating_on_the_way_change_nothing(tmp_path):
-    pytest.importorskip("torch")
+    require("torch")
     plain, watched = make("dqn", "torch", steps=80), make("dqn", "torch", steps=80)
     seen = observations(watched, 3)
 
@@ -83,7 +84,7 @@ def test_acting_and_evaluating_on_the_way_change_nothing(tmp_path):
 
 
 def test_a_finished_agent_learns_on_from_its_checkpoint_as_in_memory(tmp_path):
-    pytest.importorskip("torch")
+    require("torch")
     agent = make("sac", "torch", steps=60).learn()
     agent.save(tmp_path / "done", replay=True)
     loaded = load(tmp_path / "done", backend="torch")
@@ -95,7 +96,7 @@ def test_a_finished_agent_learns_on_from_its_checkpoint_as_in_memory(tmp_path):
 
 
 def test_learn_goes_on_to_the_stored_total(tmp_path):
-    pytest.importorskip("torch")
+    require("torch")
     make("dqn", "torch").learn(120, callbacks=[Killed(tmp_path / "c")])
     loaded = load(tmp_path / "c", backend="torch")
     assert (loaded.steps, loaded.total_steps) == (60, 120)
@@ -104,7 +105,7 @@ def test_learn_goes_on_to_the_stored_total(tmp_path):
 
 
 def test_without_the_replay_learning_goes_on_from_fresh_experience(tmp_path):
-    pytest.importorskip("torch")
+    require("torch")
     agent = make("sac", "torch", steps=60).learn()
     agent.save(tmp_path / "small")
     loaded = load(tmp_path / "small", backend="torch")
