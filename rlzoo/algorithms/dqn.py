@@ -63,12 +63,18 @@ class DQN(OffPolicyAgent):
         return np.where(coin < epsilon, chance, self.mode(observation))
 
     def update(self, state: dict[str, Any], inputs: Any, scalars: Any) -> Any:
-        """K gradient steps."""
+        """K gradient steps; where the target moves at intervals, it stands still for them and moves at their end."""
+        moves_every_step = self.config.target_update_interval == 0
+        if not moves_every_step:  # what it says of all K batches is one large product
+            values = self.target_values(state, inputs["batch"]["next_observation"])
+            inputs = inputs | {"batch": inputs["batch"] | {"target_values": values}}
         state, metrics = ops.fold(self.gradient_step, state, inputs, scalars)
+        if not moves_every_step:
+            state = state | {"target": self.moved_target(state, inputs["tau"][-1])}
         return state, ops.mean(metrics, 0)
 
     def gradient_step(self, state: dict[str, Any], inputs: Any, scalars: Any) -> tuple[dict[str, Any], Array]:
-        """One step of the online network, then the target moves by τ."""
+        """One step of the online network, then the target moves by τ where it moves at every step."""
         target = self.targets(state, inputs["batch"])
         _, metrics, gradient = self.layout.value_and_grad(
             lambda params: self.loss(params, inputs["batch"], target), state["parameters"]
@@ -76,13 +82,26 @@ class DQN(OffPolicyAgent):
         parameters, optimizer = self.optimizer.update(
             state["parameters"], gradient, state["optimizer"], scalars["learning_rate"]
         )
-        moved = state["target"] + inputs["tau"] * (parameters - state["target"])
-        return {"parameters": parameters, "target": moved, "optimizer": optimizer}, metrics
+        state = state | {"parameters": parameters, "optimizer": optimizer}
+        if self.config.target_update_interval == 0:
+            state = state | {"target": self.moved_target(state, inputs["tau"])}
+        return state, metrics
+
+    def moved_target(self, state: dict[str, Any], tau: Array) -> Array:
+        """θ⁻ + τ (θ − θ⁻)."""
+        return state["target"] + tau * (state["parameters"] - state["target"])
+
+    def target_values(self, state: dict[str, Any], observation: Array) -> Array:
+        """Q_target(s, ·), `[..., actions]`, for observations with one batch axis or more."""
+        batch = observation.shape[: observation.ndim - len(self.observation_space.shape or ())]
+        rows = ops.reshape(observation, (-1, *observation.shape[len(batch) :]))
+        values = self.policy.values(self.layout.split(state["target"]), rows)
+        return ops.reshape(values, (*batch, values.shape[-1]))
 
     def targets(self, state: dict[str, Any], batch: dict[str, Array]) -> Array:
         """y = r + γ (1 − terminated) Q_target(s′, a′), with a′ the online network's choice (van Hasselt, eq. 4)."""
         observation = batch["next_observation"]
-        values = self.policy.values(self.layout.split(state["target"]), observation)
+        values = batch["target_values"] if "target_values" in batch else self.target_values(state, observation)
         chooser = values
         if self.config.double:
             chooser = self.policy.values(self.layout.split(state["parameters"]), observation)
