@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from engines import require
 
 from rlzoo.backend import ENGINES
+
+os.environ["RLZOO_CACHE"] = "off"  # every test compiles what it tests
 
 
 @pytest.fixture(scope="session", params=ENGINES)

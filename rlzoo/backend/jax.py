@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlzoo.backend import tree
+from rlzoo.backend import cache, tree
 
 add, subtract, multiply, divide, power = jnp.add, jnp.subtract, jnp.multiply, jnp.divide, jnp.power
 minimum, maximum, where = jnp.minimum, jnp.maximum, jnp.where
@@ -114,7 +114,16 @@ def fold(step, carry, inputs, constants):
     return tree.unflatten(carry_structure, carried), tree.unflatten(structures[-1], outputs)
 
 
+def _keep_compilations():
+    """Have JAX keep what it compiles on disk, where the user has not told it where or that it should not."""
+    if jax.config.jax_compilation_cache_dir is None and (folder := cache.folder("jax")) is not None:
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+
+
 def compile(function, device="cpu", donate=False):
+    _keep_compilations()
     place = jax.devices("gpu" if device == "cuda" else "cpu")[0]
     structures = {}  # of the outputs, by that of the inputs
 

@@ -138,8 +138,10 @@ def compile(function, device="cpu", donate=False):
 
     def run(*arguments):
         leaves, structure = tree.flatten(arguments)
-        key = (structure, tuple((type(leaf), leaf.shape, leaf.dtype) for leaf in leaves))
         with tf.device(place):
+            for i in range(len(tree.flatten(arguments[0])[0]) if donate else 0):
+                leaves[i] = tf.convert_to_tensor(leaves[i])  # NumPy's at the first call, tensors ever after
+            key = (structure, tuple((isinstance(leaf, tf.Tensor), leaf.shape, leaf.dtype) for leaf in leaves))
             if key not in programs:
                 programs[key] = _Program(function, structure, leaves)
             return programs[key](leaves)
