@@ -56,11 +56,11 @@ class DQN(OffPolicyAgent):
         self.optimizer = Adam(max_grad_norm=self.config.max_grad_norm)
         return {"parameters": flat, "target": flat.copy(), "optimizer": self.optimizer.init(flat)}
 
-    def explore(self, observation: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def sample(self, observation: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """ε-greedy actions."""
-        n, epsilon = len(observation), self.config.exploration(self.steps / self.total_steps)
-        coin, chance = rng.random(n), self.policy.head.random(rng, n)
-        return np.where(coin < epsilon, chance, self.mode(observation))
+        epsilon = self.config.exploration(self.steps / self.total_steps)
+        chance = (noise[:, 1] * self.policy.head.distribution.count).astype(np.int32)
+        return np.where(noise[:, 0] < epsilon, chance, self.mode(observation))
 
     def update(self, state: dict[str, Any], inputs: Any, scalars: Any) -> Any:
         """K gradient steps; where the target moves at intervals, it stands still for them and moves at their end."""

@@ -11,10 +11,9 @@ add, subtract, multiply, divide, power = np.add, np.subtract, np.multiply, np.di
 minimum, maximum, where = np.minimum, np.maximum, np.where
 equal, less, greater = np.equal, np.less, np.greater
 abs, negative, exp, log, sqrt, square, tanh = np.abs, np.negative, np.exp, np.log, np.sqrt, np.square, np.tanh
-matmul, reshape, permute_dims, expand_dims, broadcast_to = (
-    np.matmul, np.reshape, np.transpose, np.expand_dims, np.broadcast_to,
-)  # fmt: skip
-squeeze, concat, stack, zeros_like, take = np.squeeze, np.concatenate, np.stack, np.zeros_like, np.take
+matmul, permute_dims, expand_dims, broadcast_to = np.matmul, np.transpose, np.expand_dims, np.broadcast_to
+concat, stack, zeros_like, take = np.concatenate, np.stack, np.zeros_like, np.take
+ZERO = np.zeros((), np.float32)  # a Python number would be made an array at every call
 
 
 def sigmoid(x):
@@ -26,7 +25,7 @@ def softplus(x):
 
 
 def relu(x):
-    return np.maximum(x, 0.0)
+    return np.maximum(x, ZERO)
 
 
 def sum(x, axis, keepdims):
@@ -58,12 +57,24 @@ def softmax(x):
     return np.exp(log_softmax(x))
 
 
+def reshape(x, shape):
+    return x.reshape(shape)
+
+
+def squeeze(x, axis):
+    return x.squeeze(axis)
+
+
 def split(x, sizes, axis):
-    return np.split(x, np.cumsum(sizes)[:-1], axis)
+    before, start, pieces = (slice(None),) * (axis % x.ndim), 0, []
+    for size in sizes:
+        pieces.append(x[(*before, slice(start, start + size))])
+        start += size
+    return pieces
 
 
 def astype(x, dtype):
-    return np.asarray(x).astype(dtype)
+    return np.asarray(x).astype(dtype, copy=False)
 
 
 def asarray_like(value, like):

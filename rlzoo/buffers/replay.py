@@ -27,19 +27,20 @@ class ReplayBuffer:
     def __len__(self) -> int:
         return self.size
 
-    def add(self, **rows: np.ndarray) -> None:
-        """Append rows `[N, ...]` of every field, over the oldest where the buffer is full."""
+    def add(self, rows: dict[str, np.ndarray]) -> None:
+        """Append rows `[n, ...]` of every field, over the oldest where the buffer is full."""
         n = len(rows["reward"])
-        where = (self.position + np.arange(n)) % self.capacity
+        end = self.position + n
+        where = slice(self.position, end) if end <= self.capacity else np.arange(self.position, end) % self.capacity
         for name, column in self.data.items():
             column[where] = rows[name]
-        self.position = (self.position + n) % self.capacity
+        self.position = end % self.capacity
         self.size = min(self.size + n, self.capacity)
 
     def sample(self, rng: np.random.Generator, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
         """Transitions drawn uniformly with replacement: fields `[*shape, ...]`."""
         indices = rng.integers(self.size, size=shape)
-        return {name: column[indices] for name, column in self.data.items()}
+        return {name: column.take(indices, 0) for name, column in self.data.items()}
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What a checkpoint holds of it: the filled rows and where the next goes."""

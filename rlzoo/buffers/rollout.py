@@ -6,7 +6,7 @@ import numpy as np
 
 
 class RolloutBuffer:
-    """Arrays `[T, N, ...]` that each rollout overwrites.
+    """Arrays `[T, N, ...]` that each rollout overwrites: `clear`, then every step's own, then `close`.
 
     `next_observation` is the state each step really led to, also where the environment was reset after it; `valid` is
     0 where an environment spent the step resetting, so that nothing is learned from it.
@@ -21,9 +21,37 @@ class RolloutBuffer:
         self.action: np.ndarray = np.zeros((*size, *action_shape), action_dtype)
         self.reward = np.zeros(size, np.float32)
         self.terminated = np.zeros(size, np.float32)
-        self.done = np.zeros(size, np.float32)
+        self.truncated = np.zeros(size, np.float32)
         self.valid = np.ones(size, np.float32)
 
+    def clear(self) -> None:
+        """Begin a rollout in which no episode ends and every step counts, unless its row is written otherwise."""
+        self.terminated.fill(0.0)
+        self.truncated.fill(0.0)
+        self.valid.fill(1.0)
+
+    def close(self, last: np.ndarray, ends: list[tuple[int, np.ndarray]]) -> None:
+        """Fill `next_observation`: each step led to where the next begins, the final one to `last`, all but `ends`.
+
+        These are steps `t` after which an environment was reset, and the observations `[N, ...]` they led to.
+        """
+        self.next_observation[:-1] = self.observation[1:]
+        self.next_observation[-1] = last
+        for t, observation in ends:
+            self.next_observation[t] = observation
+
     def arrays(self) -> dict[str, np.ndarray]:
-        """What the update reads: views, to be copied by the engine before the next rollout."""
-        return dict(vars(self))
+        """What the update reads, most of it views, to be copied by the engine before the next rollout."""
+        arrays = dict(vars(self))
+        arrays["done"] = np.maximum(self.terminated, arrays.pop("truncated"))
+        return arrays
+
+    def transitions(self) -> dict[str, np.ndarray]:
+        """What the replay keeps: the steps that count, `[n, ...]`, those of one time side by side."""
+        arrays = dict(vars(self))
+        del arrays["valid"]
+        rows = {name: x.reshape(-1, *x.shape[2:]) for name, x in arrays.items()}
+        if self.valid.all():
+            return rows
+        counts = self.valid.reshape(-1) > 0.0
+        return {name: x[counts] for name, x in rows.items()}

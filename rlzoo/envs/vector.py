@@ -15,7 +15,8 @@ class Transition(NamedTuple):
     reward: np.ndarray  # `[N]`
     terminated: np.ndarray  # `[N]` bool
     truncated: np.ndarray  # `[N]` bool
-    valid: np.ndarray  # `[N]` bool: false where the environment ignored the action and reset instead
+    done: np.ndarray | None  # `[N]` bool: terminated or truncated; None where no episode ended
+    valid: np.ndarray | None  # `[N]` bool: false where an environment reset instead; None where every step counts
     observation: np.ndarray
 
 
@@ -29,30 +30,32 @@ class Stepper:
     def __init__(self, env: VectorEnv):
         self.env, self.n_envs = env, env.num_envs
         self.mode = AutoresetMode(env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
-        self.resetting = np.zeros(self.n_envs, bool)
-        self.all_valid = np.ones(self.n_envs, bool)
+        self.resetting: np.ndarray | None = None  # which environments spend the next step on a reset
 
     def reset(self, seed: int | None = None) -> np.ndarray:
         """Start an episode in every environment; sub-environment i is seeded with `seed + i`."""
-        self.resetting = np.zeros(self.n_envs, bool)
+        self.resetting = None
         observation, _ = self.env.reset(seed=seed)
         return observation
 
     def step(self, action: np.ndarray) -> Transition:
         observation, reward, terminated, truncated, info = self.env.step(action)
         done = terminated | truncated
+        if not np.count_nonzero(done):  # faster than any()
+            done = None
+        valid, next_observation = None, observation
         if self.mode is AutoresetMode.NEXT_STEP:
-            valid, self.resetting = ~self.resetting, done
-            return Transition(observation, reward, terminated, truncated, valid, observation)
-        if not done.any():
-            return Transition(observation, reward, terminated, truncated, self.all_valid, observation)
-        next_observation = observation.copy()
-        if self.mode is AutoresetMode.SAME_STEP:
-            for i in np.flatnonzero(done):
-                next_observation[i] = _final_observation(info, int(i))
-        else:
-            observation, _ = self.env.reset(options={"reset_mask": done})
-        return Transition(next_observation, reward, terminated, truncated, self.all_valid, observation)
+            if self.resetting is not None:
+                valid = ~self.resetting
+            self.resetting = done
+        elif done is not None:
+            next_observation = observation.copy()
+            if self.mode is AutoresetMode.SAME_STEP:
+                for i in done.nonzero()[0].tolist():
+                    next_observation[i] = _final_observation(info, i)
+            else:
+                observation, _ = self.env.reset(options={"reset_mask": done})
+        return Transition(next_observation, reward, terminated, truncated, done, valid, observation)
 
 
 def _final_observation(info: dict[str, Any], i: int) -> Any:

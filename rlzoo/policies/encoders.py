@@ -21,7 +21,8 @@ class VectorEncoder(Layer):
     """Numbers as they are, flattened: `[N, *shape]` to `[N, size]` float32."""
 
     def __call__(self, params: Params, x: Array) -> Array:
-        return ops.reshape(ops.astype(x, "float32"), (x.shape[0], math.prod(x.shape[1:])))
+        x = ops.astype(x, "float32")
+        return x if len(x.shape) == 2 else ops.reshape(x, (x.shape[0], math.prod(x.shape[1:])))
 
 
 class OneHotEncoder(Layer):

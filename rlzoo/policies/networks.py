@@ -84,7 +84,8 @@ class ActorCritic(StochasticPolicy):
 
 @dataclass(frozen=True)
 class QNetwork:
-    """Action values of a discrete space; explores by ε-greedy, whose noise is `[N, 2]`: a coin and an action."""
+    """Action values of a discrete space. What exploring by ε-greedy takes is `[N, 2]`, both within 0 and 1: a coin, and
+    which of the actions it is where the coin says chance."""
 
     encoder: Layer
     network: Layer
@@ -101,6 +102,9 @@ class QNetwork:
     def init(self, rng: np.random.Generator) -> Params:
         shape = self.encoder.output_shape(self.space.shape or ())
         return {"encoder": self.encoder.init(rng, self.space.shape or ()), "network": self.network.init(rng, shape)}
+
+    def noise(self, rng: np.random.Generator, batch: tuple[int, ...]) -> np.ndarray:
+        return rng.random((*batch, 2))
 
     def values(self, params: Params, observation: Array) -> Array:
         """Q(s, ·), `[N, actions]`."""

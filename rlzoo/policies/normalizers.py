@@ -48,9 +48,10 @@ class RewardNormalizer:
     def __init__(self, n_envs: int, gamma: float, clip: float = 10.0):
         self.moments, self.running, self.gamma, self.clip = RunningMoments(()), np.zeros(n_envs), gamma, clip
 
-    def __call__(self, reward: np.ndarray, done: np.ndarray) -> np.ndarray:
-        """Take in one step's rewards `[N]` and give them scaled, float32."""
+    def __call__(self, reward: np.ndarray, done: np.ndarray | None) -> np.ndarray:
+        """Take in one step's rewards `[N]` and give them scaled, float32. `done` is None where no episode ended."""
         self.running = self.running * self.gamma + reward
         self.moments.update(self.running)
-        self.running = np.where(done, 0.0, self.running)
+        if done is not None:
+            self.running[done] = 0.0
         return np.clip(reward / np.sqrt(self.moments.variance + 1e-8), -self.clip, self.clip).astype(np.float32)

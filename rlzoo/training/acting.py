@@ -36,9 +36,11 @@ class Actor:
     normalizers: dict[str, Any]
 
     def _sync(self) -> None:
-        """Bring the parameters to NumPy, where they act."""
-        self.flat = self.engine.to_numpy(self.state["parameters"])
-        self.params = self.layout.split(self.flat)
+        """Bring the parameters to NumPy, where they act: into `flat`, which `params` are views of."""
+        flat = self.engine.to_numpy(self.state["parameters"])
+        if not hasattr(self, "flat"):
+            self.flat, self.params = flat, self.layout.split(flat)
+        np.copyto(self.flat, flat)
 
     @cached_property
     def _acts_on_engine(self) -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from rlzoo.buffers import RolloutBuffer
 from rlzoo.envs import Stepper, Transition
 from rlzoo.policies.normalizers import ObservationNormalizer, RewardNormalizer
 
@@ -31,17 +34,23 @@ class Episodes:
 
     def restart(self, n_envs: int) -> None:
         """Forget the episodes under way."""
-        self.running, self.length = np.zeros(n_envs), np.zeros(n_envs, np.int64)
+        self.running = np.zeros(n_envs)  # what each has returned so far
+        self.steps, self.begun = 0, np.zeros(n_envs, np.int64)  # steps since, and after how many each began
 
     def add(self, step: Transition) -> None:
-        self.running += step.reward
-        self.length += step.valid
-        done = step.terminated | step.truncated
-        if done.any():
-            self.returns.extend(self.running[done].tolist())
-            self.lengths.extend(self.length[done].tolist())
-            self.finished += int(done.sum())
-            self.running[done], self.length[done] = 0.0, 0
+        """Count one step of every environment."""
+        self.steps += 1
+        if step.valid is None:
+            self.running += step.reward
+        else:
+            self.running += np.where(step.valid, step.reward, 0.0)
+            self.begun += ~step.valid
+        if step.done is not None:
+            for i in step.done.nonzero()[0].tolist():
+                self.returns.append(float(self.running[i]))
+                self.lengths.append(int(self.steps - self.begun[i]))
+                self.finished += 1
+                self.running[i], self.begun[i] = 0.0, self.steps
 
 
 class Collector:
@@ -63,20 +72,50 @@ class Collector:
         if self.normalize_reward is not None:
             self.normalize_reward.running[:] = 0.0
 
-    def step(self, env_action: np.ndarray) -> Transition:
-        """One step of each environment; the reward is normalized, observations are as the environment gave them."""
-        step = self.stepper.step(env_action)
-        self.raw = step.observation
-        self.episodes.add(step)
-        if self.normalize_observation is not None:
-            self.normalize_observation.moments.update(step.observation)
-        if self.normalize_reward is not None:
-            scaled = self.normalize_reward(step.reward, step.terminated | step.truncated)
-            step = step._replace(reward=scaled)
-        return step
+    def fill(
+        self,
+        rollout: RolloutBuffer,
+        choose: Callable[[int, np.ndarray], np.ndarray],
+        to_env: Callable[[np.ndarray], np.ndarray],
+        seconds: dict[str, float],
+        raw: bool = False,
+    ) -> None:
+        """Take the actions `choose(t, observation)`, write what came of them into `rollout`, and add up the seconds.
 
-    def prepared(self, observation: np.ndarray) -> np.ndarray:
-        """What the networks see of raw observations: normalized, or cast to the stored type."""
-        if self.normalize_observation is not None:
-            return self.normalize_observation(observation)
-        return observation if observation.dtype == self.dtype else observation.astype(self.dtype)
+        `choose` sees observations as networks do; with `raw`, the rollout keeps them as the environment gave them.
+        """
+        clock, step_env, observations = time.perf_counter, self.stepper.step, rollout.observation
+        normalize, normalize_reward = self.normalize_observation, self.normalize_reward
+        kept = _same if normalize is None or raw else normalize
+        ends: list[tuple[int, np.ndarray]] = []  # steps that ended an episode, and where they led
+        begun, in_env = clock(), 0.0
+        rollout.clear()
+        for t in range(len(observations)):
+            if normalize is None:
+                observations[t] = self.raw
+                seen = observations[t]  # now of the stored type
+            else:
+                seen = normalize(self.raw)
+                observations[t] = self.raw if raw else seen
+            rollout.action[t] = action = choose(t, seen)
+            env_action = to_env(action)
+            acted = clock()
+            step = step_env(env_action)
+            in_env += clock() - acted
+            self.raw = step.observation
+            self.episodes.add(step)
+            if normalize is not None:
+                normalize.moments.update(step.observation)
+            if step.valid is not None:
+                rollout.valid[t] = step.valid
+            rollout.reward[t] = step.reward if normalize_reward is None else normalize_reward(step.reward, step.done)
+            if step.done is not None:
+                rollout.terminated[t], rollout.truncated[t] = step.terminated, step.truncated
+                ends.append((t, kept(step.next_observation)))
+        rollout.close(kept(self.raw), ends)
+        seconds["env"] += in_env
+        seconds["act"] += clock() - begun - in_env
+
+
+def _same(observation: np.ndarray) -> np.ndarray:
+    return observation

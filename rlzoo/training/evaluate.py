@@ -47,9 +47,11 @@ def evaluate(act: Callable[[np.ndarray], np.ndarray], env: VectorEnv, episodes: 
     while any(len(done) < quota for done, quota in zip(returns, share, strict=True)):
         step = stepper.step(act(observation))
         observation = step.observation
-        running += np.where(step.valid, step.reward, 0.0)
-        length += step.valid
-        for i in np.flatnonzero(step.terminated | step.truncated):
+        running += step.reward if step.valid is None else np.where(step.valid, step.reward, 0.0)
+        length += 1 if step.valid is None else step.valid
+        if step.done is None:
+            continue
+        for i in np.flatnonzero(step.done):
             if len(returns[i]) < share[i]:
                 returns[i].append(float(running[i]))
                 lengths[i].append(int(length[i]))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from rlzoo.buffers import ReplayBuffer
+from rlzoo.buffers import ReplayBuffer, RolloutBuffer
 from rlzoo.training.agent import Agent
 from rlzoo.training.config import Config
 
@@ -52,8 +51,17 @@ class OffPolicyAgent(Agent):
 
     @cached_property
     def replay(self) -> ReplayBuffer:
-        head, shape = self.policy.head, self.observation_space.shape or ()
-        return ReplayBuffer(self.config.buffer_size, (shape, self.observation_dtype), (head.shape, head.dtype))
+        return ReplayBuffer(self.config.buffer_size, *self._kept)
+
+    @cached_property
+    def rollout(self) -> RolloutBuffer:
+        return RolloutBuffer(self.config.train_freq, self.config.n_envs, *self._kept)
+
+    @property
+    def _kept(self) -> Any:
+        """Shape and type of an observation and of an action, as they are stored."""
+        head = self.policy.head
+        return (self.observation_space.shape or (), self.observation_dtype), (head.shape, head.dtype)
 
     def phase(self) -> Any:
         before = self.steps
@@ -70,6 +78,7 @@ class OffPolicyAgent(Agent):
     def _inputs(self, k: int, before: int) -> dict[str, Any]:
         shape = (k, self.config.batch_size)
         batch = self.replay.sample(self.rng, shape)
+        del batch["truncated"]  # only a termination stops a bootstrap
         normalize = self.normalizers.get("observation")
         if normalize is not None:
             batch |= {name: normalize(batch[name]) for name in ("observation", "next_observation")}
@@ -85,27 +94,19 @@ class OffPolicyAgent(Agent):
         return taus
 
     def _collect(self) -> None:
-        collector, clock, n_envs = self.collector, time.perf_counter, self.config.n_envs
-        seconds, head = self.profile.seconds, self.policy.head
-        for _ in range(self.config.train_freq):
-            begun = clock()
-            observation = collector.raw
-            if self.steps < self.config.learning_starts:
-                action = head.random(self.rng, n_envs)
-            else:
-                action = self.explore(collector.prepared(observation), self.rng)
-            env_action = head.to_env(action)
-            acted = clock()
-            step = collector.step(env_action)
-            stepped = clock()
-            rows = dict(
-                observation=observation, next_observation=step.next_observation, action=action, reward=step.reward,
-                terminated=step.terminated, truncated=step.truncated,
-            )  # fmt: skip
-            self.replay.add(**rows if step.valid.all() else {name: row[step.valid] for name, row in rows.items()})
+        """Into the replay: random actions until `learning_starts`, then the policy's."""
+        n_steps, n_envs, head = self.config.train_freq, self.config.n_envs, self.policy.head
+        n_random = min(max(-(-(self.config.learning_starts - self.steps) // n_envs), 0), n_steps)
+        random = head.random(self.rng, (n_random, n_envs)) if n_random else ()
+        noise = self.policy.noise(self.rng, (n_steps - n_random, n_envs)) if n_random < n_steps else ()
+
+        def choose(t: int, seen: np.ndarray) -> np.ndarray:
+            action = random[t] if t < n_random else self.sample(seen, noise[t - n_random])
             self.steps += n_envs
-            seconds["env"] += stepped - acted
-            seconds["act"] += acted - begun + clock() - stepped
+            return action
+
+        self.collector.fill(self.rollout, choose, head.to_env, self.profile.seconds, raw=True)
+        self.replay.add(self.rollout.transitions())
 
     def arrays(self, replay: bool = False) -> dict[str, Any]:
         return super().arrays() | ({"replay": self.replay.arrays()} if replay else {})

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 from pydantic import Field
 
 from rlzoo.buffers import RolloutBuffer
@@ -47,25 +45,7 @@ class OnPolicyAgent(Agent):
         return metrics
 
     def _collect(self) -> None:
-        buffer, collector, clock = self.rollout, self.collector, time.perf_counter
-        seconds, to_env = self.profile.seconds, self.policy.head.to_env
         noise = self.policy.noise(self.rng, (self.config.n_steps, self.config.n_envs))
-        observation = collector.prepared(collector.raw)
-        for t in range(self.config.n_steps):
-            begun = clock()
-            action = self.sample(observation, noise[t])
-            buffer.observation[t] = observation
-            buffer.action[t] = action
-            env_action = to_env(action)
-            acted = clock()
-            step = collector.step(env_action)
-            stepped = clock()
-            observation = collector.prepared(step.observation)
-            same = step.next_observation is step.observation
-            buffer.next_observation[t] = observation if same else collector.prepared(step.next_observation)
-            buffer.reward[t] = step.reward
-            buffer.terminated[t] = step.terminated
-            np.logical_or(step.terminated, step.truncated, out=buffer.done[t], casting="unsafe")
-            buffer.valid[t] = step.valid
-            seconds["env"] += stepped - acted
-            seconds["act"] += acted - begun + clock() - stepped
+        self.collector.fill(
+            self.rollout, lambda t, seen: self.sample(seen, noise[t]), self.policy.head.to_env, self.profile.seconds
+        )

@@ -47,8 +47,7 @@ def double(value):
 
 
 def actions(agent, rng, shape):
-    count = int(np.prod(shape))
-    return agent.policy.head.random(rng, count).reshape(*shape, *agent.policy.head.shape)
+    return agent.policy.head.random(rng, shape)
 
 
 def flags(rng, shape):

@@ -13,10 +13,10 @@ def filled(capacity, *batches):
     buffer, number = ReplayBuffer(capacity, ((2,), np.uint8), ((), np.int32)), 0
     for n in batches:
         ids = np.arange(number, number + n)
-        buffer.add(
+        buffer.add(dict(
             observation=np.stack([ids, ids + 100], 1), next_observation=np.stack([ids + 1, ids + 101], 1), action=ids,
             reward=0.5 * ids, terminated=ids % 2 == 0, truncated=ids % 3 == 0,
-        )  # fmt: skip
+        ))  # fmt: skip
         number += n
     return buffer
 
@@ -57,8 +57,8 @@ def test_restored_it_goes_on_as_before(batches):
     other = ReplayBuffer(5, ((2,), np.uint8), ((), np.int32))
     other.restore({name: column.copy() for name, column in buffer.arrays().items()})
     row = {name: np.full((1, *column.shape[1:]), 9) for name, column in buffer.data.items()}
-    buffer.add(**row)
-    other.add(**row)
+    buffer.add(row)
+    other.add(row)
     assert len(buffer) == len(other) and buffer.position == other.position
     for name, column in buffer.data.items():
         np.testing.assert_array_equal(other.data[name], column)
