@@ -7,8 +7,9 @@ import importlib
 from typing import Any
 
 import gymnasium as gym
-from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import SyncVectorEnv, VectorEnv
 
+from rlzoo.envs.sync import LeanSyncVectorEnv
 from rlzoo.errors import UserError, nearest
 
 OF_MAKE_VEC = ("num_envs", "vectorization_mode", "max_episode_steps")  # what gym.make_vec adds to a spec's keywords
@@ -59,22 +60,23 @@ def family_of(env: Any) -> str | None:
     return parts[2] if parts[:2] == ["gymnasium", "envs"] and len(parts) > 2 else None
 
 
-def make(env: Any, n_envs: int = 1, render_mode: str | None = None) -> VectorEnv:
+def make(env: Any, n_envs: int = 1, render_mode: str | None = None, infos: bool = True) -> VectorEnv:
     """A vector environment: `n_envs` copies of an id, or the object that was given.
 
-    An Env object becomes a vector environment of one. Raises UserError for an unknown id or a missing dependency.
+    An Env object becomes a vector environment of one. Without `infos`, what copies say of each step is left out but for
+    the episodes that end. Raises UserError for an unknown id or a missing dependency.
     """
     if isinstance(env, VectorEnv):
         return env
     if isinstance(env, gym.Env):
-        return SyncVectorEnv([lambda: env], autoreset_mode=AutoresetMode.SAME_STEP)
+        return LeanSyncVectorEnv([lambda: env], infos)
     spec_of(env)
 
     def one() -> gym.Env:
         return gym.make(env, render_mode=render_mode)
 
     try:
-        return SyncVectorEnv([one] * n_envs, autoreset_mode=AutoresetMode.SAME_STEP)
+        return LeanSyncVectorEnv([one] * n_envs, infos)
     except (gym.error.DependencyNotInstalled, ImportError) as error:
         raise UserError(f"environment {env!r} needs more: {' '.join(str(error).split())}") from None
 
@@ -82,18 +84,16 @@ def make(env: Any, n_envs: int = 1, render_mode: str | None = None) -> VectorEnv
 def make_separate(env: Any, n_envs: int = 1, render_mode: str | None = None) -> VectorEnv:
     """An environment of the same kind that shares nothing with `env`: for evaluation. Raises UserError if it cannot."""
     if isinstance(env, str):
-        return make(env, n_envs, render_mode)
+        return make(env, n_envs, render_mode, infos=False)
     spec = spec_of(env)
     if spec is not None:
         spec = copy.deepcopy(spec)
         if isinstance(env, VectorEnv):
             for keyword in OF_MAKE_VEC:
                 spec.kwargs.pop(keyword, None)
-        return SyncVectorEnv(
-            [lambda: gym.make(spec, render_mode=render_mode)] * n_envs, autoreset_mode=AutoresetMode.SAME_STEP
-        )
+        return LeanSyncVectorEnv([lambda: gym.make(spec, render_mode=render_mode)] * n_envs, infos=False)
     try:
-        return make(copy.deepcopy(env))
+        return make(copy.deepcopy(env), infos=False)
     except Exception as error:
         name = name_of(env)
         raise UserError(f"{name} cannot be copied ({error}): pass an environment to evaluate in, env=…") from None

@@ -1,0 +1,130 @@
+"""The lean vector environment tells what Gymnasium's own tells, step for step."""
+
+from __future__ import annotations
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from counting import Counting
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+from rlzoo.envs.sync import LeanSyncVectorEnv
+
+
+class Talkative(gym.Env):
+    """Random episodes of one to six steps that end either way or both at once, with infos of every kind."""
+
+    def __init__(self, observation, action):
+        self.observation_space, self.action_space = observation, action
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        if seed is not None:
+            self.observation_space.seed(seed)
+        self.left = int(self.np_random.integers(1, 7))
+        return self.observation_space.sample(), {"begun": True, "length": self.left}
+
+    def step(self, action):
+        self.left -= 1
+        end = int(self.np_random.integers(1, 4)) if self.left == 0 else 0  # terminated, truncated or both
+        info = {
+            "speed": 0.5 * self.left, "count": self.left, "parts": {"sum": float(np.sum(action))},
+            "where": np.full(2, self.left, np.float32), "word": "x" * self.left, "exact": np.float32(self.left / 3),
+        }  # fmt: skip
+        if self.left % 2:
+            info["sometimes"] = True
+        return self.observation_space.sample(), self.np_random.standard_normal(), bool(end & 1), bool(end & 2), info
+
+
+def box():
+    return spaces.Box(-1.0, 1.0, (3,))
+
+
+KINDS = {
+    "box": lambda: Talkative(spaces.Box(-np.inf, np.inf, (2,)), spaces.Discrete(3)),
+    "float64": lambda: Talkative(spaces.Box(-1.0, 1.0, (2, 2), np.float64), box()),
+    "pixels": lambda: Talkative(spaces.Box(0, 255, (4, 4, 1), np.uint8), spaces.MultiDiscrete([2, 3])),
+    "discrete": lambda: Talkative(spaces.Discrete(5, start=-1), spaces.MultiBinary(2)),
+    "multi-discrete": lambda: Talkative(spaces.MultiDiscrete([3, 4]), box()),
+    "binary": lambda: Talkative(spaces.MultiBinary(4), spaces.Discrete(2, start=3)),
+    "dict": lambda: Talkative(spaces.Dict(a=box(), b=spaces.Discrete(2)), spaces.Discrete(2)),
+    "tuple of actions": lambda: Talkative(box(), spaces.Tuple((spaces.Discrete(2), spaces.Discrete(3)))),
+    "counting": Counting,
+    "CartPole": lambda: gym.make("CartPole-v1", max_episode_steps=12),
+    "Pendulum": lambda: gym.make("Pendulum-v1", max_episode_steps=7),
+}
+
+
+def assert_same(found, expected, where=""):
+    """The same tree: types, shapes and values."""
+    assert type(found) is type(expected), where
+    if isinstance(expected, dict):
+        assert list(found) == list(expected), where
+        for name in expected:
+            assert_same(found[name], expected[name], f"{where}/{name}")
+    elif isinstance(expected, tuple | list):
+        assert len(found) == len(expected), where
+        for i, (one, other) in enumerate(zip(found, expected)):
+            assert_same(one, other, f"{where}/{i}")
+    elif isinstance(expected, np.ndarray):
+        assert (found.dtype, found.shape) == (expected.dtype, expected.shape), where
+        if expected.dtype == object:
+            assert_same(found.tolist(), expected.tolist(), where)
+        else:
+            np.testing.assert_array_equal(found, expected, err_msg=where)
+    else:
+        assert found == expected, where
+
+
+@pytest.mark.parametrize("infos", [True, False])
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_tells_what_gymnasium_tells(kind, n, infos):
+    theirs = SyncVectorEnv([KINDS[kind]] * n, autoreset_mode=AutoresetMode.SAME_STEP)
+    ours = LeanSyncVectorEnv([KINDS[kind]] * n, infos)
+    assert isinstance(ours, SyncVectorEnv) and ours.metadata == theirs.metadata
+    assert ours.observation_space == theirs.observation_space and ours.action_space == theirs.action_space
+    theirs.action_space.seed(1)
+    told = ended = 0
+    for seed in (7, None):
+        assert_same(ours.reset(seed=seed and [seed] * n), theirs.reset(seed=seed and [seed] * n))
+        for t in range(40):
+            action = theirs.action_space.sample()
+            (*found, info), (*expected, their_info) = ours.step(action), theirs.step(action)
+            assert_same(found, expected, f"step {t}")
+            told, ended = told + bool(info), ended + ("final_obs" in their_info)
+            if not infos and ours.of_arrays:
+                names = ("final_obs", "_final_obs", "final_info", "_final_info")
+                their_info = {name: their_info[name] for name in names if name in their_info}
+            assert_same(info, their_info, f"info of step {t}")
+    assert ended >= 5 and (infos or told == ended or not ours.of_arrays)
+
+
+def test_a_part_is_reset_alone():
+    made = [kind([lambda n=n: Counting(n) for n in (4, 9)]) for kind in (SyncVectorEnv, LeanSyncVectorEnv)]
+    for env in made:
+        env.reset(seed=0)
+        for _ in range(3):
+            env.step(np.zeros(2, int))
+    results = [env.reset(options={"reset_mask": np.array([False, True])}) for env in made]
+    assert_same(*results)
+    np.testing.assert_array_equal(results[0][0], [[0, 3], [1, 0]])
+
+
+def test_what_was_returned_is_not_written_over():
+    env = LeanSyncVectorEnv([lambda: Counting(2)] * 2)
+    env.reset(seed=0)
+    steps = [env.step(np.zeros(2, int)) for _ in range(4)]
+    np.testing.assert_array_equal([step[0][0] for step in steps], [[0, 1], [1, 0], [1, 1], [2, 0]])
+    np.testing.assert_array_equal([step[1][1] for step in steps], [1, 2, 1, 2])
+    np.testing.assert_array_equal([step[2][0] for step in steps], [False, True, False, False])
+    np.testing.assert_array_equal([step[3][0] for step in steps], [False, False, False, True])
+    np.testing.assert_array_equal(steps[1][4]["final_obs"][0], [0, 2])
+
+
+def test_as_many_actions_as_environments():
+    env = LeanSyncVectorEnv([Counting] * 2)
+    env.reset(seed=0)
+    with pytest.raises(ValueError):
+        env.step(np.zeros(3, int))
