@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
+
+KEPT = ("observation", "next_observation", "action", "reward", "terminated", "truncated")
 
 
 class RolloutBuffer:
@@ -42,16 +46,17 @@ class RolloutBuffer:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What the update reads, most of it views, to be copied by the engine before the next rollout."""
-        arrays = dict(vars(self))
-        arrays["done"] = np.maximum(self.terminated, arrays.pop("truncated"))
-        return arrays
+        done = np.maximum(self.terminated, self.truncated)
+        return {name: getattr(self, name) for name in KEPT if name != "truncated"} | {"valid": self.valid, "done": done}
 
     def transitions(self) -> dict[str, np.ndarray]:
-        """What the replay keeps: the steps that count, `[n, ...]`, those of one time side by side."""
-        arrays = dict(vars(self))
-        del arrays["valid"]
-        rows = {name: x.reshape(-1, *x.shape[2:]) for name, x in arrays.items()}
-        if self.valid.all():
-            return rows
+        """What the replay keeps: the steps that count, `[n, ...]`, those of one time side by side; views if all do."""
+        if np.count_nonzero(self.valid) == self.valid.size:
+            return self._rows
         counts = self.valid.reshape(-1) > 0.0
-        return {name: x[counts] for name, x in rows.items()}
+        return {name: x[counts] for name, x in self._rows.items()}
+
+    @cached_property
+    def _rows(self) -> dict[str, np.ndarray]:
+        arrays = {name: getattr(self, name) for name in KEPT}
+        return {name: x.reshape(-1, *x.shape[2:]) for name, x in arrays.items()}
