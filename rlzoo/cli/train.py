@@ -154,10 +154,17 @@ def _headline(agent: Any, more: int | None) -> str:
         f"{engine.name} {framework_version(engine.name)} on {engine.device}{', eager' if engine.eager else ''}",
         f"seed {agent.seed}",
         f"{total:,} steps" if agent.steps == 0 else f"steps {agent.steps:,} to {total:,}",
-        f"{agent.config.n_envs} environments" if agent.config.n_envs > 1 else "1 environment",
+        _environments(agent),
         f"{_threads()} threads",
     ]
     return " · ".join(parts)
+
+
+def _environments(agent: Any) -> str:
+    from rlzoo.envs import form_of
+
+    n = agent.config.n_envs
+    return f"{n} environments, {form_of(agent.collector.stepper.env)}" if n > 1 else "1 environment"
 
 
 def _threads() -> int:

@@ -7,11 +7,13 @@ import importlib
 from typing import Any
 
 import gymnasium as gym
-from gymnasium.vector import SyncVectorEnv, VectorEnv
+from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 
+from rlzoo.envs import native
 from rlzoo.envs.sync import LeanSyncVectorEnv
 from rlzoo.errors import UserError, nearest
 
+NATIVE_FROM = 8  # environments side by side; fewer CartPoles are faster one after another
 OF_MAKE_VEC = ("num_envs", "vectorization_mode", "max_episode_steps")  # what gym.make_vec adds to a spec's keywords
 
 
@@ -60,25 +62,34 @@ def family_of(env: Any) -> str | None:
     return parts[2] if parts[:2] == ["gymnasium", "envs"] and len(parts) > 2 else None
 
 
-def make(env: Any, n_envs: int = 1, render_mode: str | None = None, infos: bool = True) -> VectorEnv:
-    """A vector environment: `n_envs` copies of an id, or the object that was given.
+def make(
+    env: Any, n_envs: int = 1, render_mode: str | None = None, infos: bool = True, vectorization: str = "sync"
+) -> VectorEnv:
+    """A vector environment: `n_envs` of an id, or the object that was given. An Env object becomes one of one.
 
-    An Env object becomes a vector environment of one. Without `infos`, what copies say of each step is left out but for
-    the episodes that end. Raises UserError for an unknown id or a missing dependency.
+    `vectorization` is "sync", copies one after another; "native", the environment's own vector form; or "auto", that
+    form where it is known to be the same environment and to be faster. Without `infos`, copies say what they have to
+    say only of episodes that end. Raises UserError for an unknown id, a form it does not have, a missing dependency.
     """
     if isinstance(env, VectorEnv):
         return env
     if isinstance(env, gym.Env):
         return LeanSyncVectorEnv([lambda: env], infos)
-    spec_of(env)
-
-    def one() -> gym.Env:
-        return gym.make(env, render_mode=render_mode)
-
+    spec = spec_of(env)
+    assert spec is not None
+    worthwhile = n_envs >= NATIVE_FROM and render_mode is None and native.same_as_copies(spec) is not None
     try:
-        return LeanSyncVectorEnv([one] * n_envs, infos)
+        if vectorization == "native" or spec.entry_point is None or (vectorization == "auto" and worthwhile):
+            return native.make(spec, n_envs, render_mode)
+        return LeanSyncVectorEnv([lambda: gym.make(env, render_mode=render_mode)] * n_envs, infos)
     except (gym.error.DependencyNotInstalled, ImportError) as error:
         raise UserError(f"environment {env!r} needs more: {' '.join(str(error).split())}") from None
+
+
+def form_of(env: VectorEnv) -> str:
+    """How the environments of a vector environment are stepped: "sync", "async" or "native"."""
+    kinds = {SyncVectorEnv: "sync", AsyncVectorEnv: "async"}
+    return next((name for kind, name in kinds.items() if isinstance(env.unwrapped, kind)), "native")
 
 
 def make_separate(env: Any, n_envs: int = 1, render_mode: str | None = None) -> VectorEnv:

@@ -33,7 +33,7 @@ class Stepper:
         self.resetting: np.ndarray | None = None  # which environments spend the next step on a reset
 
     def reset(self, seed: int | None = None) -> np.ndarray:
-        """Start an episode in every environment; sub-environment i is seeded with `seed + i`."""
+        """Start an episode in every environment: copy i seeded with `seed + i`, a native vector form with `seed`."""
         self.resetting = None
         observation, _ = self.env.reset(seed=seed)
         return observation

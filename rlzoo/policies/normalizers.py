@@ -45,7 +45,7 @@ class ObservationNormalizer:
     def __call__(self, observation: np.ndarray) -> np.ndarray:
         """`[N, *shape]` to the same shape, float32; does not change the moments."""
         mean, deviation = self.moments.mean, np.sqrt(self.moments.variance + 1e-8)
-        if observation.dtype == np.float32:  # a batch of the replay: in its own precision it takes a quarter of the time
+        if observation.dtype == np.float32:  # a batch of the replay: in its own precision in a quarter of the time
             mean, deviation = mean.astype(np.float32), deviation.astype(np.float32)
         return _within((observation - mean) / deviation, self.clip)
 

@@ -59,7 +59,8 @@ class Agent(Actor, ABC):
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
             raise UserError(f"seed = {seed!r} is not valid: a whole number of at least 0")
         resolved = resolve(self.name, self.Config, envs.name_of(env), envs.family_of(env), hyperparameters)
-        vector_env = envs.make(env, resolved.config.n_envs, infos=False)
+        config = resolved.config
+        vector_env = envs.make(env, config.n_envs, infos=False, vectorization=config.vectorization)
         spaces = vector_env.single_observation_space, vector_env.single_action_space
         self._set_up(env, spaces, resolved, Engine(backend, device, eager), seed)
         self.environment_name = envs.name_of(env)
@@ -216,7 +217,9 @@ class Agent(Actor, ABC):
     def collector(self) -> Collector:
         """The acting side, made when first needed: a loaded agent acts without an environment."""
         if not hasattr(self, "vector_env"):
-            self.vector_env = envs.make(self._environment(), self.config.n_envs, infos=False)
+            self.vector_env = envs.make(
+                self._environment(), self.config.n_envs, infos=False, vectorization=self.config.vectorization
+            )
         self._check_fit(self.vector_env)
         if self.vector_env.num_envs != self.config.n_envs:
             raise UserError(f"the agent learns in {self.config.n_envs} environments, not in {self.vector_env.num_envs}")

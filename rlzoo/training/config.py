@@ -15,6 +15,8 @@ from rlzoo.errors import UserError, nearest
 from rlzoo.nn.layers import ACTIVATIONS
 from rlzoo.nn.schedules import Schedule, Scheduled
 
+VECTORIZATIONS = ("auto", "sync", "native")
+
 
 class Config(BaseModel):
     """What every algorithm has. A subclass adds its own fields; the text under a field is its only documentation."""
@@ -27,6 +29,8 @@ class Config(BaseModel):
     """Environment steps to train for, over all environments together."""
     n_envs: int = Field(1, ge=1)
     """Environments stepped side by side."""
+    vectorization: str = "auto"
+    """How they are stepped: sync, copies in turn; native, its own vector form; auto, native if the same and faster."""
     gamma: float = Field(0.99, ge=0.0, le=1.0)
     """Discount of the reward one step later."""
     learning_rate: Scheduled = Schedule(3e-4, 3e-4)
@@ -71,6 +75,13 @@ class Config(BaseModel):
     def _activation(cls, value: str) -> str:
         if value not in ACTIVATIONS:
             raise ValueError(f"one of {', '.join(ACTIVATIONS)}{nearest(value, ACTIVATIONS)}")
+        return value
+
+    @field_validator("vectorization")
+    @classmethod
+    def _vectorization(cls, value: str) -> str:
+        if value not in VECTORIZATIONS:
+            raise ValueError(f"one of {', '.join(VECTORIZATIONS)}{nearest(value, VECTORIZATIONS)}")
         return value
 
     def scalars(self, progress: float) -> dict[str, float]:

@@ -14,7 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from rlzoo import __version__
+from rlzoo import __version__, envs
 from rlzoo.errors import UserError
 from rlzoo.training.callbacks import Callback
 from rlzoo.training.loggers import CSVLogger, TensorBoardLogger, best_evaluation
@@ -84,6 +84,7 @@ class Run(Callback):
             "algorithm": agent.name,
             "environment": agent.environment_name,
             "environment_is_id": isinstance(agent.env, str),
+            "vectorization": envs.form_of(agent.collector.stepper.env),
             "seed": agent.seed,
             "backend": agent.engine.name,
             "device": agent.engine.device,

@@ -69,7 +69,7 @@ def test_what_is_printed(rlzoo):
     folder = "runs/ppo/CartPole-v1/seed_5_1"
     parts = first.split(" · ")
     assert parts[0] == "ppo on CartPole-v1" and parts[1].startswith("torch ") and parts[1].endswith(" on cpu")
-    assert parts[2:5] == ["seed 5", "512 steps", "4 environments"] and parts[5].endswith("threads")
+    assert parts[2:5] == ["seed 5", "512 steps", "4 environments, sync"] and parts[5].endswith("threads")
     assert where == f"run: {folder}"
     assert progress.startswith("512/512 steps · ") and " steps/s · return " in progress and " env " in progress
     assert result.startswith("mean return ") and result.endswith(" over 20 episodes")

@@ -22,6 +22,7 @@ VARIANTS = {
                        target_update_interval=7, entropy_coefficient=0.1, buffer_size=20, normalize_reward=False),
     "ppo-uneven": dict(n_envs=3, n_steps=7, steps=100, checkpoint_every=33, batch_size=5, target_kl=1e-3,
                        clip_range_value=0.2, normalize_observation=False, entropy_coefficient="linear(0.1, 0)"),
+    "ppo-native": dict(vectorization="native", n_envs=8, n_steps=20, steps=960, checkpoint_every=320, batch_size=80),
 }  # fmt: skip
 
 
@@ -59,9 +60,9 @@ def test_resumed_is_uninterrupted(kind, backend, tmp_path):
     assert resumed_rows == rows
 
 
-@pytest.mark.parametrize("variant", ["ppo-uneven", "dqn-uneven", "sac-uneven"])
+@pytest.mark.parametrize("variant", ["ppo-uneven", "dqn-uneven", "sac-uneven", "ppo-native"])
 @pytest.mark.parametrize("engine_name", ["torch"])
-def test_resumed_is_uninterrupted_where_nothing_divides(variant, engine_name, tmp_path):
+def test_resumed_is_uninterrupted_in_every_way_of_collecting(variant, engine_name, tmp_path):
     require(engine_name)
     uninterrupted, resumed, rows, resumed_rows = resume(variant, engine_name, tmp_path / "checkpoint", after=40)
     assert_same(everything(resumed), everything(uninterrupted))
