@@ -42,7 +42,7 @@ JOBS = {
         dict(n_steps=512, batch_size=64, n_epochs=20), (64, 64),
     ),
     "dqn-cartpole": Job(
-        "dqn", "CartPole-v1", 10_000, dict(learning_rate=2.3e-3),
+        "dqn", "CartPole-v1", 10_000, dict(learning_rate=2.3e-3, double=False),
         dict(learning_rate=2.3e-3, batch_size=64, buffer_size=100_000, learning_starts=1000, gamma=0.99,
              target_update_interval=10, train_freq=256, gradient_steps=128, exploration_fraction=0.16,
              exploration_final_eps=0.04), (256, 256),
