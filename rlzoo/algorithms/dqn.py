@@ -89,7 +89,7 @@ class DQN(OffPolicyAgent):
 
     def moved_target(self, state: dict[str, Any], tau: Array) -> Array:
         """θ⁻ + τ (θ − θ⁻)."""
-        return state["target"] + tau * (state["parameters"] - state["target"])
+        return ops.lerp(state["target"], state["parameters"], tau)
 
     def target_values(self, state: dict[str, Any], observation: Array) -> Array:
         """Q_target(s, ·), `[..., actions]`, for observations with one batch axis or more."""

@@ -83,7 +83,7 @@ class SAC(OffPolicyAgent):
             state["parameters"], gradient, state["optimizer"], scalars["learning_rate"]
         )
         online = parameters[self.target_start : self.target_end]
-        moved = state["target"] + inputs["tau"] * (online - state["target"])
+        moved = ops.lerp(state["target"], online, inputs["tau"])
         return {"parameters": parameters, "target": moved, "optimizer": optimizer}, metrics
 
     def temperature(self, params: Any) -> Array:

@@ -204,6 +204,20 @@ def linear(x, kernel, bias):
     return matmul(x, kernel) + bias
 
 
+def lerp(x, y, weight):
+    return x + weight * (y - x)
+
+
+def adam(flat, gradient, first, second, count, learning_rate, beta1, beta2, epsilon, weight_decay):
+    first = beta1 * first + (1.0 - beta1) * gradient
+    second = beta2 * second + (1.0 - beta2) * (gradient * gradient)
+    unbias = ops.sqrt(1.0 - ops.pow(beta2, count))
+    step = (unbias / (1.0 - ops.pow(beta1, count))) * first / (ops.sqrt(second) + epsilon * unbias)
+    if weight_decay > 0.0:
+        step = step + weight_decay * flat
+    return flat - learning_rate * step, first, second
+
+
 def conv2d(x, kernel, stride):
     """By space-to-depth, crops and one matmul: the CPU's own convolution takes twenty times as long."""
     n, height, width, channels = x.shape

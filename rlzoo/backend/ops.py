@@ -286,6 +286,34 @@ def one_hot(indices: Array, depth: int) -> Array:
     return backend_of(indices).one_hot(indices, depth)
 
 
+# ---- passes over whole parameter vectors: composed of the ops above where an engine has nothing faster ---------------
+def lerp(x: Array, y: Array, weight: Array) -> Array:
+    """x + weight (y − x)."""
+    backend = backend_of(x, y, weight)
+    return backend.lerp(x, y, weight) if hasattr(backend, "lerp") else x + weight * (y - x)
+
+
+def adam(
+    flat: Array, gradient: Array, first: Array, second: Array, count: Array, learning_rate: Array,
+    beta1: float, beta2: float, epsilon: float, weight_decay: float,
+) -> tuple[Array, Array, Array]:  # fmt: skip
+    """Adam's step number `count` (from 1): the next parameters and moments (Kingma 2015, algorithm 1).
+
+    The decay of weights is decoupled (Loshchilov 2019, algorithm 2).
+    """
+    arguments = flat, gradient, first, second, count, learning_rate
+    backend = backend_of(*arguments)
+    if hasattr(backend, "adam"):
+        return tuple(backend.adam(*arguments, beta1, beta2, epsilon, weight_decay))
+    first = beta1 * first + (1.0 - beta1) * gradient
+    second = beta2 * second + (1.0 - beta2) * (gradient * gradient)
+    unbias = sqrt(1.0 - power(beta2, count))  # both corrections as numbers, not as passes over vectors
+    step = unbias / (1.0 - power(beta1, count)) * first / (sqrt(second) + epsilon * unbias)
+    if weight_decay:
+        step = step + weight_decay * flat
+    return flat - learning_rate * step, first, second
+
+
 # ---- verbs on functions ----------------------------------------------------------------------------------------------
 def value_and_grad(
     function: Callable[[list[Array]], tuple[Array, Any]], arrays: Sequence[Array]

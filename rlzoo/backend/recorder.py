@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from rlzoo.backend import numpy as reference
-from rlzoo.backend import tree
+from rlzoo.backend import ops, tree
 
 
 class Node:
@@ -72,6 +72,7 @@ class Program:
     outputs: list[Node] = field(default_factory=list)
     structure: Any = None  # of the tree the outputs make
     number: int = field(default_factory=itertools.count().__next__)  # of two programs, the later is the inner one
+    noted: dict[Any, Instruction] = field(default_factory=dict)  # what was computed already, by op and arguments
 
     def input(self, value: Any) -> Node:
         self.inputs.append(Node(self, value))
@@ -105,15 +106,22 @@ class Program:
 
     def output(self, value: Any) -> Node:
         """`value` as something this program returns: a node it can read, or a constant."""
-        return self.read(value) if isinstance(value, Node) else self.emit("constant", (Constant(np.asarray(value)),))
+        if isinstance(value, Node):
+            return self.read(value)
+        constant = Constant(np.asarray(value))
+        return self.emit("constant", (constant,), [constant.value])[0]
 
-    def emit(self, op: str, arguments: tuple[Any, ...], values: Sequence[Any] | None = None, body: Any = None) -> Node:
+    def emit(self, op: str, arguments: tuple[Any, ...], values: Sequence[Any], body: Any = None) -> list[Node]:
+        """Note an operation, and give the nodes it defines. All ops are pure: the same one twice is noted once."""
+        key = (op, _identity(arguments))
+        if body is None and key in self.noted:
+            return self.noted[key].outputs
         for argument in nodes_of(arguments):
             self.read(argument)
-        values = [arguments[0].value] if values is None else values
         instruction = Instruction(op, arguments, [Node(self, value) for value in values], body)
         self.instructions.append(instruction)
-        return instruction.outputs[0]
+        self.noted[key] = instruction
+        return instruction.outputs
 
 
 def nodes_of(arguments: Any) -> Iterator[Node]:
@@ -123,6 +131,14 @@ def nodes_of(arguments: Any) -> Iterator[Node]:
             yield argument
         elif isinstance(argument, tuple | list):
             yield from nodes_of(argument)
+
+
+def _identity(argument: Any) -> Any:
+    """What tells arguments apart: nodes and arrays by which they are, all else by how it is written."""
+    if isinstance(argument, tuple | list):
+        return tuple(map(_identity, argument))
+    held = argument.value if isinstance(argument, Constant) else argument
+    return id(held) if isinstance(held, Node | np.ndarray) else repr(held)
 
 
 def _innermost(arguments: Any) -> Program:
@@ -138,7 +154,7 @@ def value_of(argument: Any) -> Any:
 
 def emit(op: str, *arguments: Any, value: Any) -> Node:
     """Note one operation in the innermost program among its arguments (so constants of a loss stay outside it)."""
-    return _innermost(arguments).emit(op, arguments, [value])
+    return _innermost(arguments).emit(op, arguments, [value])[0]
 
 
 # ---- the ops: whatever the reference backend has, recorded as it runs ------------------------------------------------
@@ -164,9 +180,15 @@ for _name in RECORDED:
 
 
 def split(x: Node, sizes: tuple[int, ...], axis: int) -> list[Node]:
-    program = _innermost((x,))
-    program.emit("split", (x, Constant(sizes), Constant(axis)), reference.split(x.value, sizes, axis))
-    return program.instructions[-1].outputs
+    return x.program.emit("split", (x, Constant(sizes), Constant(axis)), reference.split(x.value, sizes, axis))
+
+
+def lerp(*arguments: Any) -> Node:
+    return emit("lerp", *arguments, value=ops.lerp(*map(value_of, arguments)))
+
+
+def adam(*arguments: Any) -> list[Node]:
+    return _innermost(arguments).emit("adam", arguments, ops.adam(*map(value_of, arguments)))
 
 
 def asarray_like(value: Any, like: Node) -> Any:
@@ -197,8 +219,7 @@ def value_and_grad(function, arrays):
     body.outputs = [body.output(leaf) for leaf in (value, *leaves)]
     values = [node.value for node in body.outputs] + [np.zeros_like(piece.value) for piece in pieces]
     parent: Any = body.parent  # by now where the innermost value that the loss reads is known
-    parent.emit("value_and_grad", (*arrays, *body.captures), values, body)
-    outputs = parent.instructions[-1].outputs
+    outputs = parent.emit("value_and_grad", (*arrays, *body.captures), values, body)
     n = 1 + len(leaves)
     return outputs[0], tree.unflatten(structure, outputs[1:n]), outputs[n:]
 
@@ -221,8 +242,7 @@ def fold(step, carry, inputs, constants):
     body.outputs = [body.output(leaf) for leaf in (*after, *leaves)]
     length = len(value_of(scanned[0]))
     values = [value_of(leaf) for leaf in carried] + [np.stack([value_of(leaf)] * length) for leaf in leaves]
-    parent.emit("fold", (tuple(carried), tuple(scanned), tuple(fixed)), values, body)
-    outputs = parent.instructions[-1].outputs
+    outputs = parent.emit("fold", (tuple(carried), tuple(scanned), tuple(fixed)), values, body)
     n = len(carried)
     return tree.unflatten(carry_structure, outputs[:n]), tree.unflatten(output_structure, outputs[n:])
 

@@ -37,7 +37,7 @@ def run(program: Program, backend: Any, arrays: Sequence[Any]) -> list[Any]:
             results = [arguments[0][arguments[1]]]
         else:
             results = getattr(backend, instruction.op)(*arguments)
-            results = results if instruction.op == "split" else [results]
+            results = results if instruction.op in ("split", "adam") else [results]
         known.update(zip(map(id, instruction.outputs), results, strict=True))
     return [known[id(node)] for node in program.outputs]
 

@@ -41,6 +41,10 @@ class Optimizer:
     def update(self, flat: Array, gradient: Array, state: State, learning_rate: Array) -> tuple[Array, State]:
         if self.max_grad_norm is not None:
             gradient = clip_by_norm(gradient, self.max_grad_norm)
+        return self.step(flat, gradient, state, learning_rate)
+
+    def step(self, flat: Array, gradient: Array, state: State, learning_rate: Array) -> tuple[Array, State]:
+        """`update` with the gradient as it is."""
         step, state = self.direction(gradient, state)
         if self.weight_decay:
             step = step + self.weight_decay * flat  # decoupled (Loshchilov 2019)
@@ -93,14 +97,13 @@ class Adam(Optimizer):
     def init(self, flat: np.ndarray) -> State:
         return {"first": np.zeros_like(flat), "second": np.zeros_like(flat), "count": np.zeros((), flat.dtype)}
 
-    def direction(self, gradient: Array, state: State) -> tuple[Array, State]:
+    def step(self, flat: Array, gradient: Array, state: State, learning_rate: Array) -> tuple[Array, State]:
         count = state["count"] + 1.0
-        first = self.beta1 * state["first"] + (1.0 - self.beta1) * gradient
-        second = self.beta2 * state["second"] + (1.0 - self.beta2) * (gradient * gradient)
-        unbias = ops.sqrt(1.0 - ops.power(self.beta2, count))  # both corrections as numbers, not as passes over vectors
-        size = unbias / (1.0 - ops.power(self.beta1, count))
-        step = size * first / (ops.sqrt(second) + self.epsilon * unbias)
-        return step, {"first": first, "second": second, "count": count}
+        settings = self.beta1, self.beta2, self.epsilon, self.weight_decay
+        flat, first, second = ops.adam(
+            flat, gradient, state["first"], state["second"], count, learning_rate, *settings
+        )
+        return flat, {"first": first, "second": second, "count": count}
 
 
 @dataclass(frozen=True, kw_only=True)

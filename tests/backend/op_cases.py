@@ -107,6 +107,8 @@ DIFFERENTIABLE = {
     "take axis": (lambda x, indices: ops.take(x, indices, 1), CUBE, INDICES),
     "take last axis": (lambda x, indices: ops.take(x, indices, -1), X, INDICES),
     "astype": (lambda mask, x: ops.astype(mask, "float32") * x, MASK, X),
+    "lerp": (ops.lerp, X, Y, POSITIVE),
+    "lerp by a number": (lambda x, y, weight: ops.lerp(x, y, weight[0, 0]), X, Y, POSITIVE),
     "one_hot": (lambda indices, x: ops.one_hot(indices, 3) @ x, INDICES[0], X),
     "getitem": (lambda x: x[1], X),
     "getitem negative": (lambda x: x[-1], X),
