@@ -37,7 +37,7 @@ def main(job_name: str, peer: str, threads: str) -> None:
         def _on_step(self) -> bool:
             return True
 
-    settings = {name: _schedule(value) for name, value in job.peer.items()}
+    settings = {name: scheduled(value) for name, value in job.peer.items()}
     env = make_vec_env(job.env, n_envs=job.n_envs)
     policy = {"net_arch": list(job.hidden)}
     model = getattr(library, job.algorithm.upper())(
@@ -52,10 +52,11 @@ def main(job_name: str, peer: str, threads: str) -> None:
         "first_iteration_seconds": (first - start) - (second - first),
         "whole_seconds": ended - begun,
         "import_seconds": made - begun,
+        "threads": int(threads),
     }))  # fmt: skip
 
 
-def _schedule(value):  # type: ignore[no-untyped-def]
+def scheduled(value):  # type: ignore[no-untyped-def]
     """`linear X` as SB3's schedule: a function of the progress that remains."""
     if isinstance(value, str) and value.startswith("linear "):
         start = float(value.split()[1])

@@ -36,6 +36,7 @@ def main(job_name: str, engine: str) -> None:
         "first_iteration_seconds": (first - start) - (second - first),
         "whole_seconds": ended - begun,
         "import_seconds": made - begun,
+        "threads": agent.engine.threads(agent.compiled_update),
         "time": agent.profile.seconds,
     }))  # fmt: skip
 

@@ -1,10 +1,10 @@
-"""Steps a second of `learn`, rlzoo on each engine beside Stable-Baselines3 and SBX, interleaved in one run.
+"""Speed of rlzoo on each engine beside Stable-Baselines3 and SBX, interleaved in one run, and beside the floor.
 
-    python -m benchmarks.speed [--jobs ppo-cartpole ...] [--engines jax ...] [--repeats 3]
+    python -m benchmarks.speed [--jobs ppo-cartpole ...] [--engines jax ...] [--repeats 3] [--skip memory ...]
 
 Each measurement is a process of its own; the contenders take turns, so a drift of the machine's speed meets all of
 them. The steady rate counts from the end of the first update; what the first update costs beyond an ordinary one
-(tracing and compiling) stands in a column of its own. Writes `docs/benchmarks/speed.md` and `.json`.
+(tracing and compiling) stands in a column of its own. Writes `docs/benchmarks/speed.md` and `.json` after every round.
 """
 
 from __future__ import annotations
@@ -13,32 +13,54 @@ import argparse
 import json
 import os
 import platform
+import re
+import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from benchmarks.jobs import JOBS
+from benchmarks.report import page
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = {"sb3 (1 thread)": ("sb3", "1"), "sb3 (2 threads)": ("sb3", "2"), "sbx": ("sbx", "2")}
 ENGINES = ("jax", "tensorflow", "torch", "mindspore")
 REFERENCE = "sb3"
 BY_HAND = ("jax", "tensorflow", "torch")
+PARTS = ("by-hand", "acting", "solve", "memory", "floor", "jobs")
+EVALUATE_EVERY, SOLVED = 10_000, 475  # steps, mean return of 20 episodes
+ON_A_GPU = "not measured: no GPU at hand"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--jobs", nargs="+", choices=JOBS, default=["ppo-cartpole"])
+    parser.add_argument("--jobs", nargs="+", choices=JOBS, default=list(JOBS))
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--skip", nargs="*", choices=PARTS, default=[], help="parts to leave out")
     parser.add_argument("--peers-python", default=str(ROOT / ".venv-peers/bin/python"))
     options = parser.parse_args()
+    parts = [part for part in PARTS if part not in options.skip]
+    report: dict[str, Any] = {"machine": machine(options.peers_python), "gpu": ON_A_GPU}
+    if "by-hand" in parts:
+        report["by_hand"] = {e: beside_by_hand(e, options.repeats) for e in BY_HAND if e in options.engines}
+    if "acting" in parts:
+        report["acting"] = medians([run(ours("acting")) for _ in range(options.repeats)])
+        print(f"acting: {report['acting']}", flush=True)
+    if "solve" in parts:
+        report["solve"] = solving(options.engines, range(options.repeats), options.peers_python)
+    if "floor" in parts:
+        report["floor"] = {job: run(ours("floor", job)) for job in options.jobs}
+    if "memory" in parts:
+        report["memory"] = {engine: run(ours("memory", engine)) for engine in options.engines}
+    write(report)
     results: dict[str, dict[str, list[dict[str, Any]]]] = {job: {} for job in options.jobs}
-    for repeat in range(options.repeats):
+    for repeat in range(options.repeats if "jobs" in parts else 0):
         for job in options.jobs:
             for name, command in contenders(job, options.engines, options.peers_python).items():
                 measured = run(command)
@@ -46,51 +68,91 @@ def main() -> None:
                 rate = measured.get("steps_per_second")
                 shown = f"{rate:,.0f} steps/s" if rate else measured
                 print(f"{repeat + 1}/{options.repeats} {job} {name}: {shown}", flush=True)
-    report = {
-        "machine": machine(options.peers_python),
-        "jobs": {job: summary(job, rows) for job, rows in results.items()},
-        "by_hand": {engine: beside_by_hand(engine, options.repeats) for engine in BY_HAND if engine in options.engines},
-    }
+        report["jobs"] = {job: summary(job, rows) for job, rows in results.items() if rows}
+        write(report)
+
+
+def write(report: dict[str, Any]) -> None:
     folder = ROOT / "docs/benchmarks"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "speed.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     (folder / "speed.md").write_text(page(report), encoding="utf-8")
-    print(f"written: {folder / 'speed.md'}")
+    print(f"written: {folder / 'speed.md'}", flush=True)
+
+
+def ours(worker: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", f"benchmarks.{worker}", *arguments]
+
+
+def medians(measured: list[dict[str, Any]]) -> dict[str, float]:
+    """The median of each figure over processes; the last error if none of them worked."""
+    good = [m for m in measured if "error" not in m]
+    return {name: statistics.median(m[name] for m in good) for name in good[0]} if good else measured[-1]
 
 
 def beside_by_hand(engine: str, repeats: int) -> dict[str, float]:
     """PPO's update through the layer API and written by hand, ms: the medians over processes, and of their ratios."""
-    measured = [run([sys.executable, "-m", "benchmarks.by_hand", engine]) for _ in range(repeats)]
-    middle = {name: statistics.median(m[name] for m in measured) for name in ("rlzoo", "by_hand", "ratio")}
+    middle = medians([run(ours("by_hand", engine)) for _ in range(repeats)])
     print(f"{engine} beside the update by hand: {middle}", flush=True)
     return middle
 
 
+def solving(engines: list[str], seeds: range, peers_python: str) -> dict[str, dict[str, Any]]:
+    """Seconds of the whole process from its start to CartPole-v1 solved, seed by seed, contenders taking turns."""
+    found: dict[str, dict[str, Any]] = {}
+    for seed in seeds:
+        for name in (*engines, REFERENCE):
+            folder = Path(tempfile.mkdtemp())
+            if name == REFERENCE:
+                words = [peers_python, "-m", "benchmarks.solve_worker", seed, EVALUATE_EVERY, SOLVED, 2]
+            else:
+                words = [Path(sys.executable).with_name("rlzoo"), "train", "--algo", "ppo", "--env", "CartPole-v1"]
+                words += ["--backend", name, "--seed", seed, "--eval-every", EVALUATE_EVERY, "--stop-at", SOLVED]
+                words += ["--out", folder / "run"]
+            measured = run([str(word) for word in words], any_output=True)
+            shutil.rmtree(folder)
+            steps = re.findall(r"^([\d,]+)(?:/[\d,]+)? steps", measured["output"], re.MULTILINE)
+            row = found.setdefault(name, {"seconds": [], "steps": []})
+            row["seconds"].append(round(measured["seconds"], 2))
+            row["steps"].append(int(steps[-1].replace(",", "")) if steps else None)
+            print(f"solved, seed {seed}, {name}: {measured['seconds']:.1f} s, {row['steps'][-1]} steps", flush=True)
+    for row in found.values():
+        row["median_seconds"] = statistics.median(row["seconds"])
+    return found
+
+
 def contenders(job: str, engines: list[str], peers_python: str) -> dict[str, list[str]]:
     """Who runs a job: name → command."""
-    ours = {f"rlzoo {e}": [sys.executable, "-m", "benchmarks.rlzoo_worker", job, e] for e in engines}
     peers = {name: [peers_python, "-m", "benchmarks.peer_worker", job, *arguments] for name, arguments in PEERS.items()}
-    return ours | peers
+    return {f"rlzoo {engine}": ours("rlzoo_worker", job, engine) for engine in engines} | peers
 
 
-def run(command: list[str]) -> dict[str, Any]:
-    """What a worker measured, with its peak resident memory; its last error line if it failed."""
+def run(command: list[str], any_output: bool = False) -> dict[str, Any]:
+    """What a worker printed as JSON, with its peak resident memory and seconds; its last error line if it failed.
+
+    With `any_output`, what it printed stands under "output" instead.
+    """
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
     wrapped = [sys.executable, "-c", MEASURE, *command]
     done = subprocess.run(wrapped, capture_output=True, text=True, cwd=ROOT, env=environment)
-    for line in reversed(done.stdout.splitlines()):
+    *printed, measured = done.stdout.splitlines() or ["{}"]
+    if any_output:
+        return json.loads(measured) | {"output": "\n".join(printed)}
+    for line in reversed(printed):
         if line.startswith("{"):
-            return json.loads(line)
+            return json.loads(line) | json.loads(measured)
     return {"error": (done.stderr.strip().splitlines() or ["no output"])[-1]}
 
 
 MEASURE = """
-import json, resource, subprocess, sys
+import json, resource, subprocess, sys, time
+begun = time.perf_counter()
 done = subprocess.run(sys.argv[1:], capture_output=True, text=True)
+seconds = time.perf_counter() - begun
 peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
 sys.stderr.write(done.stderr)
-for line in done.stdout.splitlines():
-    print(json.dumps({**json.loads(line), "peak_mib": peak}) if line.startswith("{") else line)
+print(done.stdout)
+print(json.dumps({"peak_mib": peak, "seconds": seconds}))
 """
 
 
@@ -111,8 +173,9 @@ def summary(job: str, rows: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
             "steps_per_second": middle, "lowest": min(rates[name]), "highest": max(rates[name]),
             "ratio": middle / reference if reference else None,
             "target": JOBS[job].targets.get(name.removeprefix("rlzoo ")),
+            "threads": good[-1]["threads"],
             "first_iteration_seconds": statistics.median(m["first_iteration_seconds"] for m in good),
-            "whole_seconds": statistics.median(m["whole_seconds"] for m in good),
+            "whole_seconds": statistics.median(m["seconds"] for m in good),
             "peak_mib": statistics.median(m["peak_mib"] for m in good),
             "repeats": len(good),
         }  # fmt: skip
@@ -131,45 +194,6 @@ def machine(peers_python: str) -> dict[str, Any]:
         "python": platform.python_version(), "versions": {name: version(name) for name in names},
         "peers": dict(zip(("stable-baselines3", "sbx-rl"), peers)),
     }  # fmt: skip
-
-
-def page(report: dict[str, Any]) -> str:
-    """The Markdown page, made from the report alone."""
-    m = report["machine"]
-    versions = ", ".join(f"{name} {v}" for name, v in (m["versions"] | m["peers"]).items())
-    lines = [
-        "# Speed", "",
-        f"Made by `make bench` on {m['date']}: {m['cores']} cores ({m['cpu']}), no GPU, Python {m['python']};",
-        f"{versions}.", "",
-        "Steps a second of `learn` after the first update: median (lowest–highest) of the repeats, each in a process",
-        "of its own, contenders taking turns. Ratio: to the faster of Stable-Baselines3's rows. First: what the first",
-        "update costs beyond an ordinary one (tracing, compiling). Whole: the process, from import to end.", "",
-    ]  # fmt: skip
-    for job, part in report["jobs"].items():
-        lines += [f"## {job}", "", ", ".join(f"{k} {v}" for k, v in part["settings"].items()), ""]
-        lines += ["| | steps/s | ratio | target | first, s | whole, s | peak MiB |", "|---|---|---|---|---|---|---|"]
-        for name, row in part["results"].items():
-            if "error" in row:
-                lines.append(f"| {name} | failed: {row['error']} | | | | | |")
-                continue
-            ratio = f"{row['ratio']:.2f}" if row["ratio"] else ""
-            target = f"≥ {row['target']:g}" if row["target"] else ""
-            spread = f"{row['steps_per_second']:,.0f} ({row['lowest']:,.0f}–{row['highest']:,.0f})"
-            lines.append(
-                f"| {name} | {spread} | {ratio} | {target} "
-                f"| {row['first_iteration_seconds']:.1f} | {row['whole_seconds']:.1f} | {row['peak_mib']:.0f} |"
-            )
-        lines.append("")
-    lines += [
-        "## The layer API",
-        "",
-        "One PPO update on CartPole (20 gradient steps), ms, in turns in one process:",
-        "",
-    ]
-    lines += ["| | rlzoo | written by hand | ratio |", "|---|---|---|---|"]
-    for engine, row in report["by_hand"].items():
-        lines.append(f"| {engine} | {row['rlzoo']:.2f} | {row['by_hand']:.2f} | {row['ratio']:.3f} |")
-    return "\n".join([*lines, ""])
 
 
 if __name__ == "__main__":

@@ -85,6 +85,12 @@ class Engine:
 
         return run
 
+    @staticmethod
+    def threads(compiled: Callable[..., Any]) -> int:
+        """How many threads a compiled function last ran with: all the process may have, unless its engine chooses."""
+        available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return getattr(compiled, "threads", available)
+
     def to_numpy(self, arrays: Any) -> Any:
         """The same tree with NumPy arrays, copied."""
         return tree.map(lambda x: x.copy() if isinstance(x, np.ndarray) else self.module.to_numpy(x), arrays)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -36,11 +35,16 @@ def train(
     eval_every: Annotated[
         int | None, typer.Option(metavar="N", parser=whole(1), help="Steps between evaluations.")
     ] = None,
+    stop_at: Annotated[
+        float | None, typer.Option(metavar="RETURN", help="End at the first evaluation whose mean return reaches this.")
+    ] = None,
     eager: Annotated[bool, typer.Option("--eager", help="Run without compiling: slower, for debugging.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but the run's folder.")] = False,
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with the run in this folder.")] = None,
 ) -> None:
     """Train an agent in an environment, or go on with a run."""
+    if stop_at is not None and eval_every is None:
+        raise UserError("--stop-at needs evaluations: give --eval-every too, such as --eval-every 10000")
     if resume is None:
         hyperparameters = settings_of(settings, steps=steps, n_envs=n_envs)
         agent = _new_agent(algo, env, backend, device, seed, eager, hyperparameters)
@@ -57,7 +61,7 @@ def train(
         run.note_resumption(agent, context.obj)
     if not quiet:
         print(_headline(agent, more), f"run: {run.folder}", sep="\n", flush=True)
-    _learn(agent, run, more, eval_every, quiet, is_new=resume is None)
+    _learn(agent, run, more, eval_every, stop_at, quiet, is_new=resume is None)
     if quiet:
         print(run.folder)
     else:
@@ -123,11 +127,13 @@ def _resumed_agent(run: Any, env: str | None, backend: str | None, device: str, 
 
 
 # ---- training --------------------------------------------------------------------------------------------------------
-def _learn(agent: Any, run: Any, more: int | None, eval_every: int | None, quiet: bool, is_new: bool) -> None:
+def _learn(
+    agent: Any, run: Any, more: int | None, eval_every: int | None, stop_at: float | None, quiet: bool, is_new: bool
+) -> None:
     """Train; a start that fails leaves no folder behind, and Ctrl-C says how to go on."""
     from rlzoo.training.callbacks import Evaluate
 
-    callbacks = [run] if eval_every is None else [run, Evaluate(eval_every)]
+    callbacks = [run] if eval_every is None else [run, Evaluate(eval_every, stop_at=stop_at)]
     try:
         agent.learn(more, callbacks=callbacks, progress=not quiet)
     except KeyboardInterrupt:
@@ -155,7 +161,6 @@ def _headline(agent: Any, more: int | None) -> str:
         f"seed {agent.seed}",
         f"{total:,} steps" if agent.steps == 0 else f"steps {agent.steps:,} to {total:,}",
         _environments(agent),
-        f"{_threads()} threads",
     ]
     return " · ".join(parts)
 
@@ -165,11 +170,6 @@ def _environments(agent: Any) -> str:
 
     n = agent.config.n_envs
     return f"{n} environments, {form_of(agent.collector.stepper.env)}" if n > 1 else "1 environment"
-
-
-def _threads() -> int:
-    """How many the machine lets this process have, which is what the engines take."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _print_outcome(agent: Any, run: Any) -> None:

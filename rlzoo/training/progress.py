@@ -53,6 +53,7 @@ def describe(agent: Any) -> str:
     """The line's text."""
     record = agent.profile.record(agent.steps)
     speed, returns = record["steps_per_second"], agent.episodes.returns
+    threads = agent.engine.threads(agent.compiled_update)
     left = (agent.total_steps - agent.steps) / speed if speed else 0.0
     parts = [
         f"{agent.steps:,}/{agent.total_steps:,} steps",
@@ -60,6 +61,7 @@ def describe(agent: Any) -> str:
         f"return {sum(returns) / len(returns):.1f}" if returns else "no episode yet",
         f"{_duration(left)} left" if agent.steps < agent.total_steps else f"done in {_duration(record['seconds'])}",
         " ".join(f"{part} {record['time_' + part]:.0%}" for part in Profile.parts),
+        "1 thread" if threads == 1 else f"{threads} threads",
     ]
     return " · ".join(parts)
 
