@@ -228,8 +228,8 @@ def torch_update(sizes: list[int], shapes: list[tuple[int, ...]]) -> Any:
     return run
 
 
-def main(engine: str, rounds: int = 60) -> None:
-    """Both updates on the same data in turns; medians in milliseconds, and how far the parameters are apart."""
+def compare(engine: str, rounds: int = 60) -> dict[str, float]:
+    """Both updates on the same data in turns: medians and best in milliseconds, and how far their results are apart."""
     import rlzoo
 
     agent = rlzoo.PPO("CartPole-v1", backend=engine, seed=0)
@@ -255,8 +255,8 @@ def main(engine: str, rounds: int = 60) -> None:
             times["by_hand"].append((ended - middle) * 1e3)
     medians = {name: float(np.median(values)) for name, values in times.items()}
     best = {f"{name}_best": float(np.min(values)) for name, values in times.items()}
-    print(json.dumps(medians | best | {"ratio": medians["rlzoo"] / medians["by_hand"], "difference": difference}))
+    return medians | best | {"ratio": medians["rlzoo"] / medians["by_hand"], "difference": difference}
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    print(json.dumps(compare(sys.argv[1])))

@@ -37,7 +37,7 @@ BELOW = {  # the rooms that each room may import; `errors` and the package itsel
     "core": set(),
 }
 FRAMEWORK_FREE = {"algorithms", "nn", "policies", "buffers", "training"}
-LONG = {"backend/ops.py": 330, "backend/mindspore.py": 360}  # in one piece for a reason
+LONG = {"backend/ops.py": 350, "backend/mindspore.py": 360}  # in one piece for a reason
 
 
 def name_of(file):
@@ -126,10 +126,11 @@ def test_training_knows_no_algorithm_by_name():
 
 def test_envs_stands_on_gymnasium_alone():
     allowed = {*sys.stdlib_module_names, "gymnasium", "numpy", "rlzoo"}
+    extras = {"envs/pool.py": {"envpool"}}  # what one file alone may import, an extra of its own
     report([
         f"{name_of(file)}:{line} imports {module}"
         for file in FILES if room(file) == "envs"
-        for line, module in imports(file) if module.split(".")[0] not in allowed
+        for line, module in imports(file) if module.split(".")[0] not in allowed | extras.get(name_of(file), set())
     ])  # fmt: skip
 
 

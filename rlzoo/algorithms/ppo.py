@@ -77,22 +77,33 @@ class PPO(OnPolicyAgent):
         epochs = [self.rng.permutation(size)[: size // batch * batch] for _ in range(self.config.n_epochs)]
         return np.stack(epochs).reshape(-1, batch).astype(np.int32)
 
-    def update(self, state: dict[str, Any], rollout: dict[str, Array], minibatches: Array, scalars: Any) -> Any:
-        """Advantages once, then a gradient step for each minibatch."""
-        batch, explained_variance = self.advantages(state["parameters"], rollout)
+    def update(self, state: dict[str, Any], rollout: dict[str, Array], minibatches: Array, scalars: Any,
+               behaviour: Array | None = None) -> Any:  # fmt: skip
+        """Advantages once, then a gradient step for each minibatch.
+
+        `behaviour` are the parameters that collected the rollout, where those are not the state's.
+        """
+        batch, explained_variance = self.advantages(state["parameters"], rollout, behaviour)
         carry = {"state": state, "going": 0.0 * scalars["learning_rate"] + 1.0}
         constants = {"batch": batch, "scalars": scalars}
         carry, metrics = ops.fold(self.minibatch_step, carry, minibatches, constants)
         return carry["state"], ops.concat([ops.mean(metrics, 0), ops.reshape(explained_variance, (1,))])
 
-    def advantages(self, parameters: Array, rollout: dict[str, Array]) -> tuple[dict[str, Array], Array]:
-        """Old values and log-probabilities, advantages and returns of every step, flattened to `[T · N, ...]`."""
+    def advantages(self, parameters: Array, rollout: dict[str, Array],
+                   behaviour: Array | None = None) -> tuple[dict[str, Array], Array]:  # fmt: skip
+        """Old values and log-probabilities, advantages and returns of every step, flattened to `[T · N, ...]`.
+
+        The ratio is to the policy that acted, so log-probabilities are those of `behaviour`; values are always fresh.
+        """
         size = self.config.n_steps * self.config.n_envs
         flat = {name: ops.reshape(x, (size, *x.shape[2:])) for name, x in rollout.items()}
         params, policy = self.layout.split(parameters), self.policy
         features = policy.features(params, flat["observation"])
         value = policy.value(params, features)
         next_value = policy.value(params, policy.features(params, flat["next_observation"]))
+        if behaviour is not None:
+            params = self.layout.split(behaviour)
+            features = policy.features(params, flat["observation"])
         log_prob = policy.head.distribution.log_prob(policy.parameters_of_action(params, features), flat["action"])
         over_time = rollout["reward"].shape
         advantage = generalized_advantage(
@@ -100,12 +111,13 @@ class PPO(OnPolicyAgent):
             rollout["terminated"], rollout["done"], self.config.gamma, self.config.gae_lambda,
         )  # fmt: skip
         advantage = ops.reshape(advantage, (size,))
-        returns, weight = advantage + value, flat["valid"]
+        returns = advantage + value
+        weight = None if self.collector.stepper.every_step_counts else flat["valid"]
         residual = _variance(advantage, weight) / (_variance(returns, weight) + 1e-8)
         batch = {
-            "observation": flat["observation"], "action": flat["action"], "weight": weight, "log_prob": log_prob,
+            "observation": flat["observation"], "action": flat["action"], "log_prob": log_prob,
             "value": value, "advantage": advantage, "return": returns,
-        }  # fmt: skip
+        } | ({} if weight is None else {"weight": weight})  # fmt: skip
         return batch, 1.0 - residual
 
     def minibatch_step(self, carry: Any, indices: Array, constants: Any) -> tuple[Any, Array]:
@@ -127,7 +139,7 @@ class PPO(OnPolicyAgent):
 
     def loss(self, params: Any, batch: dict[str, Array], scalars: Any) -> tuple[Array, Array]:
         """−L of eq. 9: the clipped surrogate (eq. 7), the value loss and the entropy bonus."""
-        c, policy, weight, clip = self.config, self.policy, batch["weight"], scalars["clip_range"]
+        c, policy, weight, clip = self.config, self.policy, batch.get("weight"), scalars["clip_range"]
         features = policy.features(params, batch["observation"])
         outputs = policy.parameters_of_action(params, features)
         log_ratio = policy.head.distribution.log_prob(outputs, batch["action"]) - batch["log_prob"]
@@ -155,12 +167,14 @@ class PPO(OnPolicyAgent):
         return loss, ops.stack([policy_loss, value_loss, entropy, approx_kl, _mean(clipped, weight)])
 
 
-def _mean(x: Array, weight: Array) -> Array:
-    """The mean over steps that count: those where no environment was resetting."""
+def _mean(x: Array, weight: Array | None) -> Array:
+    """The mean over steps that count: those where no environment was resetting; without a weight, all."""
+    if weight is None:
+        return ops.mean(x)
     return ops.sum(x * weight) / ops.maximum(ops.sum(weight), 1.0)
 
 
-def _variance(x: Array, weight: Array) -> Array:
+def _variance(x: Array, weight: Array | None) -> Array:
     return _mean(ops.square(x - _mean(x, weight)), weight)
 
 

@@ -253,8 +253,9 @@ def compile(function, device="cpu", donate=False):
                 program = recorder.record(function, tree.unflatten(structure, examples))
                 threads = 1 if staging.largest_product(program) <= WORK_OF_ONE_THREAD else torch.get_num_threads()
                 staged[key] = staging.stage(program, _jit, _loop), program.structure, threads
-            call, result, run.threads = staged[key]
-            with _threads(run.threads):
+            call, result, threads = staged[key]
+            run.threads = threads  # type: ignore[attr-defined]
+            with _threads(threads):
                 return tree.unflatten(result, call(leaves))
 
     return run

@@ -67,9 +67,10 @@ def make(
 ) -> VectorEnv:
     """A vector environment: `n_envs` of an id, or the object that was given. An Env object becomes one of one.
 
-    `vectorization` is "sync", copies one after another; "native", the environment's own vector form; or "auto", that
-    form where it is known to be the same environment and to be faster. Without `infos`, copies say what they have to
-    say only of episodes that end. Raises UserError for an unknown id, a form it does not have, a missing dependency.
+    `vectorization` is "sync", copies one after another; "native", the environment's own vector form; "envpool", EnvPool
+    (C++); or "auto", the native form where it is known to be the same environment and to be faster. Without `infos`,
+    copies say what they have to say only of episodes that end. Raises UserError for an unknown id, a form it does not
+    have, a missing dependency.
     """
     if isinstance(env, VectorEnv):
         return env
@@ -79,6 +80,10 @@ def make(
     assert spec is not None
     worthwhile = n_envs >= NATIVE_FROM and render_mode is None and native.same_as_copies(spec) is not None
     try:
+        if vectorization == "envpool" and render_mode is None:  # windows show copies
+            from rlzoo.envs.pool import EnvPoolVectorEnv
+
+            return EnvPoolVectorEnv(spec, n_envs)
         if vectorization == "native" or spec.entry_point is None or (vectorization == "auto" and worthwhile):
             return native.make(spec, n_envs, render_mode)
         return LeanSyncVectorEnv([lambda: gym.make(env, render_mode=render_mode)] * n_envs, infos)
@@ -87,9 +92,10 @@ def make(
 
 
 def form_of(env: VectorEnv) -> str:
-    """How the environments of a vector environment are stepped: "sync", "async" or "native"."""
+    """How the environments of a vector environment are stepped: "sync", "async", "envpool" or "native"."""
     kinds = {SyncVectorEnv: "sync", AsyncVectorEnv: "async"}
-    return next((name for kind, name in kinds.items() if isinstance(env.unwrapped, kind)), "native")
+    found = (name for kind, name in kinds.items() if isinstance(env.unwrapped, kind))
+    return next(found, getattr(env.unwrapped, "form", "native"))
 
 
 def make_separate(env: Any, n_envs: int = 1, render_mode: str | None = None) -> VectorEnv:

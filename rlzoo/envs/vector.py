@@ -32,6 +32,11 @@ class Stepper:
         self.mode = AutoresetMode(env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
         self.resetting: np.ndarray | None = None  # which environments spend the next step on a reset
 
+    @property
+    def every_step_counts(self) -> bool:
+        """Whether no step is spent on a reset, so that `valid` is always None."""
+        return self.mode is not AutoresetMode.NEXT_STEP
+
     def reset(self, seed: int | None = None) -> np.ndarray:
         """Start an episode in every environment: copy i seeded with `seed + i`, a native vector form with `seed`."""
         self.resetting = None

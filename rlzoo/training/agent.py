@@ -167,12 +167,10 @@ class Agent(Actor, ABC):
 
     def _one_phase(self) -> None:
         if self._must_reset:
-            self.collector.reset(self._environment_seed())
-            self._must_reset = False
+            self._reset()
         before = self.steps
         metrics = self.phase()
-        every = self.config.checkpoint_every or max(self.total_steps // 10, 1)
-        at_checkpoint = self.steps // every > before // every or self.steps >= self.total_steps
+        at_checkpoint = self._is_checkpoint(before, self.steps)
         with self.profile("log"):
             if at_checkpoint or self.steps - self._logged_at >= LOG_EVERY:
                 self._logged_at = self.steps  # at checkpoints too, so that a resumed run logs at the same steps
@@ -183,6 +181,16 @@ class Agent(Actor, ABC):
             self._tell("on_steps")
             if at_checkpoint:
                 self._checkpoint()
+
+    def _reset(self) -> None:
+        """Begin new episodes in every environment; those under way are given up."""
+        self.collector.reset(self._environment_seed())
+        self._must_reset = False
+
+    def _is_checkpoint(self, before: int, after: int) -> bool:
+        """Whether a phase from `before` to `after` steps ends at a checkpoint."""
+        every = self.config.checkpoint_every or max(self.total_steps // 10, 1)
+        return after // every > before // every or after >= self.total_steps
 
     def _checkpoint(self) -> None:
         self._must_reset, self._checkpoint_at = True, self.steps

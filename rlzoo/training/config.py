@@ -15,7 +15,7 @@ from rlzoo.errors import UserError, nearest
 from rlzoo.nn.layers import ACTIVATIONS
 from rlzoo.nn.schedules import Schedule, Scheduled
 
-VECTORIZATIONS = ("auto", "sync", "native")
+VECTORIZATIONS = ("auto", "sync", "native", "envpool")
 
 
 class Config(BaseModel):
@@ -30,7 +30,7 @@ class Config(BaseModel):
     n_envs: int = Field(1, ge=1)
     """Environments stepped side by side."""
     vectorization: str = "auto"
-    """How they are stepped: sync, copies in turn; native, its own vector form; auto, native if the same and faster."""
+    """How they are stepped: sync, in turn; native, its own vector form; envpool, in C++; auto, sync or native."""
     gamma: float = Field(0.99, ge=0.0, le=1.0)
     """Discount of the reward one step later."""
     learning_rate: Scheduled = Schedule(3e-4, 3e-4)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
+import numpy as np
 from pydantic import Field
 
 from rlzoo.buffers import RolloutBuffer
 from rlzoo.training.agent import Agent
+from rlzoo.training.callbacks import Callback
 from rlzoo.training.config import Config
 
 
@@ -17,10 +21,19 @@ class OnPolicyConfig(Config):
 
     n_steps: int = Field(2048, ge=1)
     """Steps of each environment in a rollout."""
+    overlap: bool = False
+    """Collect the next rollout while the last is learned from, with the parameters of before: one update stale."""
 
 
 class OnPolicyAgent(Agent):
-    """Collects `n_steps` of every environment with the current policy, then calls `update(state, rollout, …)`."""
+    """Collects `n_steps` of every environment with the current policy, then calls `update(state, rollout, …)`.
+
+    With `overlap`, the update runs in a thread while the next rollout is collected, and takes as its last argument the
+    parameters that collected its own, which are no longer those of `state`. Nothing is collected past a checkpoint, and
+    between phases nothing runs.
+    """
+
+    _behaviour: np.ndarray | None = None  # the parameters of a rollout collected ahead
 
     def noise_of_update(self) -> Any:
         """What the update takes besides the rollout and the scalars: noise as data (minibatch permutations, say)."""
@@ -33,16 +46,54 @@ class OnPolicyAgent(Agent):
             self.config.n_steps, self.config.n_envs, (shape, self.observation_dtype), (head.shape, head.dtype)
         )
 
+    def learn(self, steps: int | None = None, *, callbacks: Sequence[Callback] = (), progress: bool = False) -> Self:
+        with ThreadPoolExecutor(1) as self._worker:  # starts its thread when first given work
+            return super().learn(steps, callbacks=callbacks, progress=progress)
+
     def phase(self) -> Any:
-        scalars = self.scalars()
+        if self.config.overlap:
+            return self._overlapping_phase()
         self._collect()
         with self.profile("update"):
-            self.state, metrics = self.compiled_update(
-                self.state, self.rollout.arrays(), self.noise_of_update(), scalars
+            return self._take(
+                self.compiled_update(self.state, self.rollout.arrays(), self.noise_of_update(), self.scalars())
             )
-            self.steps += self.config.n_steps * self.config.n_envs
-            self._sync()
+
+    def _overlapping_phase(self) -> Any:
+        """Learn from the rollout at hand and collect the next one meanwhile, unless a checkpoint comes between them."""
+        if self._behaviour is None:
+            self._collect()
+            self._behaviour = self.flat.copy()
+        state, ahead = self.state, not self._is_checkpoint(self.steps, self.steps + self._steps_of_phase)
+        with self.profile("update"):
+            rollout = {name: x.copy() for name, x in self.rollout.arrays().items()}
+            arguments = state, rollout, self.noise_of_update(), self.scalars(), self._behaviour
+            updated = self._worker.submit(lambda: self.compiled_update(*arguments))
+        try:
+            self._behaviour = self.flat.copy() if ahead else None
+            if ahead:  # the state belongs to the update: images are acted on by parameters of their own
+                self.state = {"parameters": self.engine.module.asarray(self._behaviour, self.engine.device)}
+                self._collect()
+        finally:  # also where collecting was interrupted: what was learned is kept
+            self.state = state
+            with self.profile("update"):
+                metrics = self._take(updated.result())
         return metrics
+
+    @property
+    def _steps_of_phase(self) -> int:
+        return self.config.n_steps * self.config.n_envs
+
+    def _take(self, updated: Any) -> Any:
+        """Go on from what the update gave; its metrics."""
+        self.state, metrics = updated
+        self.steps += self._steps_of_phase
+        self._sync()
+        return metrics
+
+    def _reset(self) -> None:
+        super()._reset()
+        self._behaviour = None  # a rollout collected ahead belongs to the episodes given up
 
     def _collect(self) -> None:
         noise = self.policy.noise(self.rng, (self.config.n_steps, self.config.n_envs))
