@@ -32,7 +32,7 @@ PEERS = {"sb3 (1 thread)": ("sb3", "1"), "sb3 (2 threads)": ("sb3", "2"), "sbx":
 ENGINES = ("jax", "tensorflow", "torch", "mindspore")
 REFERENCE = "sb3"
 BY_HAND = ("jax", "tensorflow", "torch")
-PARTS = ("by-hand", "acting", "solve", "memory", "floor", "jobs")
+PARTS = ("by-hand", "acting", "solve", "floor", "jobs", "memory")
 EVALUATE_EVERY, SOLVED = 10_000, 475  # steps, mean return of 20 episodes
 ON_A_GPU = "not measured: no GPU at hand"
 
@@ -56,8 +56,6 @@ def main() -> None:
         report["solve"] = solving(options.engines, range(options.repeats), options.peers_python)
     if "floor" in parts:
         report["floor"] = {job: run(ours("floor", job)) for job in options.jobs}
-    if "memory" in parts:
-        report["memory"] = {engine: run(ours("memory", engine)) for engine in options.engines}
     write(report)
     results: dict[str, dict[str, list[dict[str, Any]]]] = {job: {} for job in options.jobs}
     for repeat in range(options.repeats if "jobs" in parts else 0):
@@ -69,6 +67,9 @@ def main() -> None:
                 shown = f"{rate:,.0f} steps/s" if rate else measured
                 print(f"{repeat + 1}/{options.repeats} {job} {name}: {shown}", flush=True)
         report["jobs"] = {job: summary(job, rows) for job, rows in results.items() if rows}
+        write(report)
+    for engine in options.engines if "memory" in parts else ():
+        report.setdefault("memory", {})[engine] = run(ours("memory", engine))
         write(report)
 
 
