@@ -127,10 +127,10 @@ def environment(probe: Any, kind: str, mode: AutoresetMode = AutoresetMode.SAME_
 
 
 def untrained(algorithm: str, env: SyncVectorEnv, backend: str, seed: int = 0) -> Any:
-    """An agent with the settings of probes. Updates are pure, so agents of one shape share one compiled update."""
+    """An agent with the settings of probes. Updates are pure, so agents of one kind share one compiled update."""
     kind = find(algorithm)
     agent = kind(env, backend=backend, seed=seed, learning_rate=1e-2, gamma=GAMMA, **SETTINGS[algorithm])
-    key = algorithm, backend, repr(env.single_action_space)
+    key = algorithm, backend, repr(env.single_action_space), env.metadata["autoreset_mode"]
     agent.compiled_update = _COMPILED.setdefault(key, agent.compiled_update)
     return agent
 

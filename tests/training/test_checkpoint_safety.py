@@ -23,7 +23,7 @@ def original(tmp_path_factory):
     """A good checkpoint of an agent that never learned (no engine is needed), and what it holds."""
     agent = make("dqn", "numpy")
     agent.steps = 20
-    agent.replay.add(**{name: column[:3] + 1 for name, column in agent.replay.data.items()})
+    agent.replay.add({name: column[:3] + 1 for name, column in agent.replay.data.items()})
     path = agent.save(tmp_path_factory.mktemp("original") / "good", replay=True)
     return path, everything(agent)
 
