@@ -30,12 +30,8 @@ class Stepper:
     def __init__(self, env: VectorEnv):
         self.env, self.n_envs = env, env.num_envs
         self.mode = AutoresetMode(env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
+        self.every_step_counts = self.mode is not AutoresetMode.NEXT_STEP  # no step is a reset: `valid` is always None
         self.resetting: np.ndarray | None = None  # which environments spend the next step on a reset
-
-    @property
-    def every_step_counts(self) -> bool:
-        """Whether no step is spent on a reset, so that `valid` is always None."""
-        return self.mode is not AutoresetMode.NEXT_STEP
 
     def reset(self, seed: int | None = None) -> np.ndarray:
         """Start an episode in every environment: copy i seeded with `seed + i`, a native vector form with `seed`."""
@@ -49,25 +45,26 @@ class Stepper:
         if not np.count_nonzero(done):  # faster than any()
             done = None
         valid, next_observation = None, observation
-        if self.mode is AutoresetMode.NEXT_STEP:
+        if not self.every_step_counts:
             if self.resetting is not None:
                 valid = ~self.resetting
             self.resetting = done
         elif done is not None:
             next_observation = observation.copy()
             if self.mode is AutoresetMode.SAME_STEP:
-                for i in done.nonzero()[0].tolist():
-                    next_observation[i] = _final_observation(info, i)
+                _put_final_observations(next_observation, info, done)
             else:
                 observation, _ = self.env.reset(options={"reset_mask": done})
         return Transition(next_observation, reward, terminated, truncated, done, valid, observation)
 
 
-def _final_observation(info: dict[str, Any], i: int) -> Any:
-    for key in ("final_obs", "final_observation"):
-        if key in info and info[key][i] is not None:
-            return info[key][i]
-    raise ValueError(
-        "the vector environment says autoreset_mode SAME_STEP but gave no info['final_obs'] for a finished episode: "
-        "V(final observation) is needed where an episode is truncated"
-    )
+def _put_final_observations(observation: np.ndarray, info: dict[str, Any], done: np.ndarray) -> None:
+    """Over the first observations of new episodes, write the last ones of those that are done."""
+    final = info["final_obs"] if "final_obs" in info else info.get("final_observation")
+    for i in done.nonzero()[0].tolist():
+        if final is None or final[i] is None:
+            raise ValueError(
+                "the vector environment says autoreset_mode SAME_STEP but gave no info['final_obs'] for a finished "
+                "episode: V(final observation) is needed where an episode is truncated"
+            )
+        observation[i] = final[i]

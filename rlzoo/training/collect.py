@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rlzoo.buffers import RolloutBuffer
-from rlzoo.envs import Stepper, Transition
+from rlzoo.envs import Stepper
 from rlzoo.policies.normalizers import ObservationNormalizer, RewardNormalizer
 
 
@@ -37,20 +37,31 @@ class Episodes:
         self.running = np.zeros(n_envs)  # what each has returned so far
         self.steps, self.begun = 0, np.zeros(n_envs, np.int64)  # steps since, and after how many each began
 
-    def add(self, step: Transition) -> None:
-        """Count one step of every environment."""
-        self.steps += 1
-        if step.valid is None:
-            self.running += step.reward
-        else:
-            self.running += np.where(step.valid, step.reward, 0.0)
-            self.begun += ~step.valid
-        if step.done is not None:
-            for i in step.done.nonzero()[0].tolist():
+    def add(self, rewards: np.ndarray, ends: list[tuple[int, np.ndarray]], valid: np.ndarray | None = None) -> None:
+        """Count a rollout: rewards `[T, N]`, and the steps `t` after which episodes were done, `[N]` bool.
+
+        `valid` `[T, N]` is 0 where a step was spent on a reset; None where every step counts.
+        """
+        if valid is not None:
+            rewards = np.where(valid > 0.0, rewards, 0.0)
+        begun = 0
+        for t, done in ends:
+            self._count(begun, t + 1, rewards, valid)
+            begun = t + 1
+            for i in done.nonzero()[0].tolist():
                 self.returns.append(float(self.running[i]))
                 self.lengths.append(int(self.steps - self.begun[i]))
                 self.finished += 1
                 self.running[i], self.begun[i] = 0.0, self.steps
+        self._count(begun, len(rewards), rewards, valid)
+
+    def _count(self, first: int, end: int, rewards: np.ndarray, valid: np.ndarray | None) -> None:
+        if first == end:
+            return
+        self.steps += end - first
+        self.running += rewards[first] if first + 1 == end else np.add.reduce(rewards[first:end], 0)
+        if valid is not None:
+            self.begun += np.count_nonzero(valid[first:end] == 0.0, 0)
 
 
 class Collector:
@@ -85,34 +96,42 @@ class Collector:
         `choose` sees observations as networks do; with `raw`, the rollout keeps them as the environment gave them.
         """
         clock, step_env, observations = time.perf_counter, self.stepper.step, rollout.observation
+        actions, rewards = rollout.action, rollout.reward
         normalize, normalize_reward = self.normalize_observation, self.normalize_reward
         kept = _same if normalize is None or raw else normalize
         ends: list[tuple[int, np.ndarray]] = []  # steps that ended an episode, and where they led
-        begun, in_env = clock(), 0.0
+        done: list[tuple[int, np.ndarray]] = []  # the same steps, and the environments it ended in
+        given = np.empty(rewards.shape)  # rewards as the environments gave them
+        begun, in_env, seen_now = clock(), 0.0, self.raw
         rollout.clear()
         for t in range(len(observations)):
             if normalize is None:
-                observations[t] = self.raw
+                observations[t] = seen_now
                 seen = observations[t]  # now of the stored type
             else:
-                seen = normalize(self.raw)
-                observations[t] = self.raw if raw else seen
-            rollout.action[t] = action = choose(t, seen)
+                seen = normalize(seen_now)
+                observations[t] = seen_now if raw else seen
+            actions[t] = action = choose(t, seen)
             env_action = to_env(action)
             acted = clock()
-            step = step_env(env_action)
+            led_to, reward, terminated, truncated, ended, valid, seen_now = step_env(env_action)
             in_env += clock() - acted
-            self.raw = step.observation
-            self.episodes.add(step)
+            given[t] = reward
             if normalize is not None:
-                normalize.moments.update(step.observation)
-            if step.valid is not None:
-                rollout.valid[t] = step.valid
-            rollout.reward[t] = step.reward if normalize_reward is None else normalize_reward(step.reward, step.done)
-            if step.done is not None:
-                rollout.terminated[t], rollout.truncated[t] = step.terminated, step.truncated
-                ends.append((t, kept(step.next_observation)))
-        rollout.close(kept(self.raw), ends)
+                normalize.moments.update(seen_now)
+            if normalize_reward is not None:
+                rewards[t] = normalize_reward(reward, ended)
+            if valid is not None:
+                rollout.valid[t] = valid
+            if ended is not None:
+                rollout.terminated[t], rollout.truncated[t] = terminated, truncated
+                ends.append((t, kept(led_to)))
+                done.append((t, ended))
+        if normalize_reward is None:
+            rewards[:] = given
+        self.raw = seen_now
+        self.episodes.add(given, done, None if self.stepper.every_step_counts else rollout.valid)
+        rollout.close(kept(seen_now), ends)
         seconds["env"] += in_env
         seconds["act"] += clock() - begun - in_env
 

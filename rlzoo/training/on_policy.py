@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from inspect import signature
 from typing import Any, Self
 
 import numpy as np
 from pydantic import Field
 
 from rlzoo.buffers import RolloutBuffer
+from rlzoo.errors import UserError
 from rlzoo.training.agent import Agent
 from rlzoo.training.callbacks import Callback
 from rlzoo.training.config import Config
@@ -34,6 +36,11 @@ class OnPolicyAgent(Agent):
     """
 
     _behaviour: np.ndarray | None = None  # the parameters of a rollout collected ahead
+
+    def _set_up(self, *arguments: Any, **keywords: Any) -> None:
+        super()._set_up(*arguments, **keywords)
+        if self.config.overlap and "behaviour" not in signature(self.update).parameters:
+            raise UserError(f"{self.name} cannot learn from a rollout of older parameters: set overlap = false")
 
     def noise_of_update(self) -> Any:
         """What the update takes besides the rollout and the scalars: noise as data (minibatch permutations, say)."""

@@ -12,6 +12,7 @@ from test_exact_resume import Records
 from tiny_agents import Killed, assert_same, everything, make
 
 from rlzoo import PPO, load
+from rlzoo.errors import UserError
 from rlzoo.training.callbacks import Callback, Every, StopTraining
 
 SETTINGS = dict(overlap=True, steps=200, checkpoint_every=100)  # ten phases in two halves, each of five rollouts
@@ -198,3 +199,12 @@ def test_it_learns():
     require("jax")
     agent = PPO("CartPole-v1", backend="jax", seed=1, overlap=True).learn(30_000)
     assert agent.evaluate(10).mean_return > 400
+
+
+def test_an_update_that_takes_no_behaviour_is_refused_in_one_line():
+    class Fresh(PPO):
+        def update(self, state, rollout, minibatches, scalars):
+            raise NotImplementedError
+
+    with pytest.raises(UserError, match="ppo cannot learn from a rollout of older parameters: set overlap = false"):
+        Fresh("CartPole-v1", overlap=True)
