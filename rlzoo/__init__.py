@@ -15,13 +15,25 @@ from rlzoo.errors import UserError
 
 if TYPE_CHECKING:
     from rlzoo.algorithms import load
+    from rlzoo.algorithms.a2c import A2C
+    from rlzoo.algorithms.ddpg import DDPG
+    from rlzoo.algorithms.discrete_sac import DiscreteSAC
     from rlzoo.algorithms.dqn import DQN
     from rlzoo.algorithms.ppo import PPO
+    from rlzoo.algorithms.qrdqn import QRDQN
+    from rlzoo.algorithms.rainbow import Rainbow
+    from rlzoo.algorithms.reinforce import Reinforce
     from rlzoo.algorithms.sac import SAC
+    from rlzoo.algorithms.td3 import TD3
+    from rlzoo.algorithms.tqc import TQC
+    from rlzoo.algorithms.trpo import TRPO
     from rlzoo.envs import make
 
 __version__ = "0.1.0"
-__all__ = ["DQN", "PPO", "SAC", "UserError", "__version__", "load", "make"]
+__all__ = [
+    "A2C", "DDPG", "DQN", "PPO", "QRDQN", "SAC", "TD3", "TQC", "TRPO", "DiscreteSAC", "Rainbow", "Reinforce",
+    "UserError", "__version__", "load", "make",
+]  # fmt: skip
 
 _HOMES = {"load": "rlzoo.algorithms", "make": "rlzoo.envs"}
 

@@ -8,12 +8,18 @@ from typing import Any
 
 from rlzoo.errors import UserError, nearest
 
-ALGORITHMS = {"ppo": "PPO", "dqn": "DQN", "sac": "SAC"}  # module → class
+ALGORITHMS = {  # module → class
+    "ppo": "PPO", "a2c": "A2C", "reinforce": "Reinforce", "trpo": "TRPO",
+    "dqn": "DQN", "rainbow": "Rainbow", "qrdqn": "QRDQN",
+    "ddpg": "DDPG", "td3": "TD3", "sac": "SAC", "discrete_sac": "DiscreteSAC", "tqc": "TQC",
+}  # fmt: skip
 
 
 def find(name: str) -> Any:
-    """The class of an algorithm by its name, in any case; raises UserError for an unknown one."""
+    """The class of an algorithm by its name, or its class's, in any case; raises UserError for an unknown one."""
     module = str(name).lower()
+    if module not in ALGORITHMS:
+        module = {kind.lower(): key for key, kind in ALGORITHMS.items()}.get(module, module)
     if module not in ALGORITHMS:
         raise UserError(f"unknown algorithm {name!r}{nearest(name, ALGORITHMS)} (valid: {', '.join(ALGORITHMS)})")
     return getattr(import_module(f"rlzoo.algorithms.{module}"), ALGORITHMS[module])

@@ -1,15 +1,21 @@
-"""Deep Q-learning (Mnih 2015) with the double estimator by default (van Hasselt 2016), the Huber loss and ε-greedy."""
+"""Deep Q-learning (Mnih 2015) with the double estimator by default (van Hasselt 2016), the Huber loss and ε-greedy.
+
+What came after it are switches that combine: dueling streams (Wang 2016), noisy layers (Fortunato 2018), distributional
+returns (C51; Bellemare 2017); and as every off-policy algorithm has them n-step returns and prioritized replay (Schaul
+2016). `rainbow` is all of them together.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from rlzoo.backend import ops
-from rlzoo.nn import Adam
+from rlzoo.backend import ops, tree
+from rlzoo.nn import Adam, CategoricalReturn, ExpectedReturn
+from rlzoo.nn.losses import mean
 from rlzoo.nn.schedules import Schedule, Scheduled
 from rlzoo.policies import QNetwork
 from rlzoo.training.off_policy import OffPolicyAgent, OffPolicyConfig
@@ -38,46 +44,85 @@ class DQNConfig(OffPolicyConfig):
     """Probability of a random action (ε)."""
     double: bool = True
     """Choose the next action by the online network, judge it by the target's."""
+    dueling: bool = False
+    """One stream for the state's value, one for what each action is above the mean."""
+    noisy: bool = False
+    """Explore by noise on the weights, whose size is learned; set exploration to 0 to leave out ε-greedy."""
+    distributional: bool = False
+    """Learn the probabilities of evenly spaced returns instead of their mean (C51)."""
+    n_atoms: int = Field(51, ge=2)
+    """Returns that probabilities are learned of."""
+    v_min: float = -10.0
+    """The lowest of these returns."""
+    v_max: float = 10.0
+    """The highest of these returns."""
+    risk: float = Field(1.0, gt=0.0, le=1.0)
+    """Choose by the mean of the worst such share of the return's distribution (CVaR); 1 is the mean of all."""
     max_grad_norm: float = Field(10.0, gt=0.0)
     """Norm that the gradient is clipped to."""
+
+    @model_validator(mode="after")
+    def _returns(self) -> DQNConfig:
+        if self.v_min >= self.v_max:
+            raise ValueError(f"v_min = {self.v_min} is not below v_max = {self.v_max}")
+        if self.risk < 1.0 and isinstance(self.returns(), ExpectedReturn):
+            raise ValueError(f"risk = {self.risk} needs the distribution of returns: set distributional = true")
+        return self
+
+    def returns(self) -> Any:
+        """What the network says of a return."""
+        if self.distributional:
+            return CategoricalReturn(self.n_atoms, self.v_min, self.v_max, self.risk)
+        return ExpectedReturn()
 
 
 class DQN(OffPolicyAgent):
     """Deep Q-learning, for discrete actions."""
 
     name = "dqn"
-    Config = DQNConfig
+    Config: ClassVar[type[DQNConfig]] = DQNConfig
     metrics = ("loss", "value", "td_error")
 
     def build_policy(self, observation_space: gym.Space, action_space: gym.Space) -> QNetwork:
-        return QNetwork.of(observation_space, action_space, self.config.hidden, self.config.activation, self.name)
+        c, trunk = self.config, self.trunk(observation_space)
+        return QNetwork.of(
+            trunk, action_space, c.hidden, c.activation, self.name, c.returns(), c.dueling, c.noisy
+        )  # fmt: skip
 
     def initial_state(self, flat: np.ndarray) -> dict[str, Any]:
         self.optimizer = Adam(max_grad_norm=self.config.max_grad_norm)
         return {"parameters": flat, "target": flat.copy(), "optimizer": self.optimizer.init(flat)}
 
-    def sample(self, observation: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        """ε-greedy actions."""
+    def sample(self, seen: Any, noise: Any) -> tuple[np.ndarray, Any]:
+        """ε-greedy actions, of the noisy network if it is one."""
         epsilon = self.config.exploration(self.steps / self.total_steps)
-        chance = (noise[:, 1] * self.policy.head.distribution.count).astype(np.int32)
-        return np.where(noise[:, 0] < epsilon, chance, self.mode(observation))
+        greedy, remembered = super().sample(seen, noise) if self.config.noisy else self.mode(seen)
+        chance = noise["chance"]
+        return np.where(chance[:, 0] < epsilon, self.policy.by_chance(seen, chance[:, 1]), greedy), remembered
+
+    def noise_of_update(self, shape: tuple[int, int]) -> dict[str, Any]:
+        """Of noisy layers: that of the loss, of the target and of the choice of the next action."""
+        if not self.config.noisy:
+            return {}
+        return {name: self.policy.network_noise(self.rng, shape[0]) for name in ("online", "target", "chooser")}
 
     def update(self, state: dict[str, Any], inputs: Any, scalars: Any) -> Any:
         """K gradient steps; where the target moves at intervals, it stands still for them and moves at their end."""
         moves_every_step = self.config.target_update_interval == 0
-        if not moves_every_step:  # what it says of all K batches is one large product
-            values = self.target_values(state, inputs["batch"]["next_observation"])
-            inputs = inputs | {"batch": inputs["batch"] | {"target_values": values}}
-        state, metrics = ops.fold(self.gradient_step, state, inputs, scalars)
+        if not moves_every_step and not self.config.noisy:  # what it says of all K batches is one large product
+            outputs = self.target_outputs(state, inputs["batch"], {})
+            inputs = inputs | {"batch": inputs["batch"] | {"next_outputs": outputs}}
+        state, report = super().update(state, inputs, scalars)
         if not moves_every_step:
             state = state | {"target": self.moved_target(state, inputs["tau"][-1])}
-        return state, ops.mean(metrics, 0)
+        return state, report
 
-    def gradient_step(self, state: dict[str, Any], inputs: Any, scalars: Any) -> tuple[dict[str, Any], Array]:
+    def gradient_step(self, state: dict[str, Any], inputs: Any, scalars: Any) -> tuple[dict[str, Any], Any]:
         """One step of the online network, then the target moves by τ where it moves at every step."""
-        target = self.targets(state, inputs["batch"])
-        _, metrics, gradient = self.layout.value_and_grad(
-            lambda params: self.loss(params, inputs["batch"], target), state["parameters"]
+        batch, noise = inputs["batch"], inputs["noise"]
+        target = self.targets(state, batch, noise)
+        _, report, gradient = self.layout.value_and_grad(
+            lambda params: self.loss(params, batch, target, noise), state["parameters"]
         )
         parameters, optimizer = self.optimizer.update(
             state["parameters"], gradient, state["optimizer"], scalars["learning_rate"]
@@ -85,33 +130,38 @@ class DQN(OffPolicyAgent):
         state = state | {"parameters": parameters, "optimizer": optimizer}
         if self.config.target_update_interval == 0:
             state = state | {"target": self.moved_target(state, inputs["tau"])}
-        return state, metrics
+        return state, report
 
     def moved_target(self, state: dict[str, Any], tau: Array) -> Array:
         """θ⁻ + τ (θ − θ⁻)."""
         return ops.lerp(state["target"], state["parameters"], tau)
 
-    def target_values(self, state: dict[str, Any], observation: Array) -> Array:
-        """Q_target(s, ·), `[..., actions]`, for observations with one batch axis or more."""
-        batch = observation.shape[: observation.ndim - len(self.observation_space.shape or ())]
-        rows = ops.reshape(observation, (-1, *observation.shape[len(batch) :]))
-        values = self.policy.values(self.layout.split(state["target"]), rows)
-        return ops.reshape(values, (*batch, values.shape[-1]))
+    def target_outputs(self, state: dict[str, Any], batch: dict[str, Any], noise: dict[str, Any]) -> Array:
+        """What the target network says of s′, `[..., B, actions, *returns.shape]`, for a batch or for several."""
+        leading = batch["reward"].shape
+        seen = tree.map(lambda x: ops.reshape(x, (-1, *x.shape[len(leading) :])), batch["next_observation"])
+        params = self.layout.split(state["target"])
+        outputs = self.policy.outputs(params, self.policy.features(params, seen), noise.get("target"))
+        return ops.reshape(outputs, (*leading, *outputs.shape[1:]))
 
-    def targets(self, state: dict[str, Any], batch: dict[str, Array]) -> Array:
+    def targets(self, state: dict[str, Any], batch: dict[str, Any], noise: dict[str, Any]) -> Array:
         """y = r + γ (1 − terminated) Q_target(s′, a′), with a′ the online network's choice (van Hasselt, eq. 4)."""
-        observation = batch["next_observation"]
-        values = batch["target_values"] if "target_values" in batch else self.target_values(state, observation)
-        chooser = values
+        policy, seen = self.policy, batch["next_observation"]
+        outputs = batch["next_outputs"] if "next_outputs" in batch else self.target_outputs(state, batch, noise)
+        chooser = outputs
         if self.config.double:
-            chooser = self.policy.values(self.layout.split(state["parameters"]), observation)
-        next_value = ops.sum(values * ops.one_hot(ops.argmax(chooser), values.shape[-1]), -1)
-        return batch["reward"] + self.config.gamma * (1.0 - batch["terminated"]) * next_value
+            params = self.layout.split(state["parameters"])
+            chooser = policy.outputs(params, policy.features(params, seen), noise.get("chooser"))
+        action = ops.argmax(policy.values(chooser, policy.trunk.mask(seen)))
+        return policy.returns.backup(policy.of_action(outputs, action), batch["reward"], batch["discount"])
 
-    def loss(self, params: Any, batch: dict[str, Array], target: Array) -> tuple[Array, Array]:
-        """The Huber loss of the TD error."""
-        values = self.policy.values(params, batch["observation"])
-        value = ops.sum(values * ops.one_hot(batch["action"], values.shape[-1]), -1)
-        error = ops.abs(value - target)
-        loss = ops.mean(ops.where(ops.less(error, 1.0), 0.5 * ops.square(error), error - 0.5))
-        return loss, ops.stack([loss, ops.mean(value), ops.mean(error)])
+    def loss(self, params: Any, batch: dict[str, Any], target: Array, noise: dict[str, Any]) -> tuple[Array, Any]:
+        """The error of what is said of the return of the action taken, by the kind of distribution it is."""
+        policy = self.policy
+        features = policy.features(params, batch["observation"], through_time=True)
+        outputs = policy.of_action(policy.outputs(params, features, noise.get("online")), batch["action"])
+        error = policy.returns.error(outputs, target)
+        loss = mean(error, batch.get("weight"))
+        value = policy.returns.value(outputs)
+        td_error = error if policy.returns.shape else ops.abs(value - target)
+        return loss, self.report(ops.stack([loss, ops.mean(value), ops.mean(td_error)]), td_error)

@@ -11,34 +11,32 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from rlzoo.backend import ops
-from rlzoo.errors import UserError
+from rlzoo.backend import ops, tree
+from rlzoo.errors import UserError, nearest
 from rlzoo.nn import Adam
-from rlzoo.nn.returns import generalized_advantage
 from rlzoo.nn.schedules import Schedule, Scheduled
 from rlzoo.policies import ActorCritic
-from rlzoo.training.on_policy import OnPolicyAgent, OnPolicyConfig
+from rlzoo.training.actor_critic import ActorCriticAgent, ActorCriticConfig, mean
 
 Array = Any
+OBJECTIVES = ("clip", "kl")
 
 
-class PPOConfig(OnPolicyConfig):
+class PPOConfig(ActorCriticConfig):
     """The hyperparameters of PPO."""
 
     batch_size: int = Field(64, ge=2)
     """Steps in a minibatch; what does not fill the last one of an epoch is left out of that epoch."""
     n_epochs: int = Field(10, ge=1)
     """Passes over each rollout."""
-    gae_lambda: float = Field(0.95, ge=0.0, le=1.0)
-    """λ of the generalized advantage: 0 trusts the critic, 1 the rewards."""
+    objective: str = "clip"
+    """The clipped surrogate (clip, eq. 7), or a penalty on the KL divergence that adapts to kl_target (kl, eq. 8)."""
     clip_range: Scheduled = Schedule(0.2, 0.2)
     """How far the probability ratio may leave 1 (ε of eq. 7)."""
     clip_range_value: float | None = Field(None, gt=0.0)
     """How far a value may leave its old one in the value loss; none does not clip."""
-    normalize_advantage: bool = True
-    """Advantages of a minibatch shifted and scaled to zero mean and unit variance."""
     entropy_coefficient: Scheduled = Schedule(0.0, 0.0)
     """Weight of the entropy bonus (c₂ of eq. 9)."""
     value_coefficient: float = Field(0.5, ge=0.0)
@@ -47,11 +45,20 @@ class PPOConfig(OnPolicyConfig):
     """Norm that the gradient is clipped to."""
     target_kl: float | None = Field(None, gt=0.0)
     """Stop a rollout's epochs once the approximate KL divergence exceeds 1.5 times this; none never stops."""
-    log_std_init: float = 0.0
-    """Initial log standard deviation of continuous actions."""
+    kl_target: float = Field(0.01, gt=0.0)
+    """KL divergence of an update that the penalty is adapted to, where the objective is kl."""
+    kl_coefficient: float = Field(1.0, gt=0.0)
+    """The penalty's weight to begin with (β of eq. 8)."""
+
+    @field_validator("objective")
+    @classmethod
+    def _objective(cls, value: str) -> str:
+        if value not in OBJECTIVES:
+            raise ValueError(f"one of {', '.join(OBJECTIVES)}{nearest(value, OBJECTIVES)}")
+        return value
 
 
-class PPO(OnPolicyAgent):
+class PPO(ActorCriticAgent):
     """Proximal policy optimization, for discrete, multi-discrete, binary and continuous actions."""
 
     name = "ppo"
@@ -65,17 +72,31 @@ class PPO(OnPolicyAgent):
                 f"batch_size = {c.batch_size} is more than a rollout holds: n_steps × n_envs = {c.n_steps} × "
                 f"{c.n_envs} = {available}; lower batch_size or raise n_steps"
             )
-        return ActorCritic.of(observation_space, action_space, c.hidden, c.activation, log_std=c.log_std_init)
+        if c.batch_size % c.length:
+            raise UserError(f"batch_size = {c.batch_size} is no multiple of sequence_length = {c.length}")
+        return super().build_policy(observation_space, action_space)
+
+    @property
+    def penalizes(self) -> bool:
+        """Whether the objective is the penalized one."""
+        return self.config.objective == "kl"
 
     def initial_state(self, flat: np.ndarray) -> dict[str, Any]:
         self.optimizer = Adam(max_grad_norm=self.config.max_grad_norm, epsilon=1e-5)
-        return {"parameters": flat, "optimizer": self.optimizer.init(flat)}
+        self.keeps_outputs = self.penalizes
+        penalty = {"penalty": np.full((), self.config.kl_coefficient, np.float32)} if self.penalizes else {}
+        return {"parameters": flat, "optimizer": self.optimizer.init(flat)} | penalty
 
     def noise_of_update(self) -> np.ndarray:
-        """The minibatches: a fresh permutation of the rollout's steps for each epoch, `[epochs · minibatches, B]`."""
-        size, batch = self.config.n_steps * self.config.n_envs, self.config.batch_size
+        """The minibatches: the rollout's steps in a fresh order for each epoch, `[epochs · minibatches, B]`.
+
+        With memory it is sequences that are shuffled, and each minibatch has their steps time by time.
+        """
+        length, size = self.sequences.shape
+        batch = self.config.batch_size // length
         epochs = [self.rng.permutation(size)[: size // batch * batch] for _ in range(self.config.n_epochs)]
-        return np.stack(epochs).reshape(-1, batch).astype(np.int32)
+        chosen = self.sequences[:, np.stack(epochs).reshape(-1, batch)]
+        return np.moveaxis(chosen, 0, 1).reshape(-1, length * batch)
 
     def update(self, state: dict[str, Any], rollout: dict[str, Array], minibatches: Array, scalars: Any,
                behaviour: Array | None = None) -> Any:  # fmt: skip
@@ -84,46 +105,32 @@ class PPO(OnPolicyAgent):
         `behaviour` are the parameters that collected the rollout, where those are not the state's.
         """
         batch, explained_variance = self.advantages(state["parameters"], rollout, behaviour)
-        carry = {"state": state, "going": 0.0 * scalars["learning_rate"] + 1.0}
-        constants = {"batch": batch, "scalars": scalars}
+        fixed = {name: state[name] for name in state if name == "penalty"}
+        learned = {name: state[name] for name in ("parameters", "optimizer")}
+        carry = {"state": learned, "going": 0.0 * scalars["learning_rate"] + 1.0}
+        constants = {"batch": batch, "scalars": scalars | fixed}
         carry, metrics = ops.fold(self.minibatch_step, carry, minibatches, constants)
-        return carry["state"], ops.concat([ops.mean(metrics, 0), ops.reshape(explained_variance, (1,))])
+        metrics = ops.concat([ops.mean(metrics, 0), ops.reshape(explained_variance, (1,))])
+        if self.penalizes:
+            fixed = {"penalty": self.adapted(state["penalty"], self.divergence(carry["state"]["parameters"], batch))}
+        return carry["state"] | fixed, metrics
 
-    def advantages(self, parameters: Array, rollout: dict[str, Array],
-                   behaviour: Array | None = None) -> tuple[dict[str, Array], Array]:  # fmt: skip
-        """Old values and log-probabilities, advantages and returns of every step, flattened to `[T · N, ...]`.
+    def divergence(self, parameters: Array, batch: dict[str, Any]) -> Array:
+        """The mean KL divergence of the new policy from the old over the rollout."""
+        params = self.layout.split(parameters)
+        outputs = self.policy.parameters_of_action(params, self.policy.features(params, batch["observation"]))
+        return mean(self.policy.head.distribution.kl(batch["outputs"], outputs), batch.get("weight"))
 
-        The ratio is to the policy that acted, so log-probabilities are those of `behaviour`; values are always fresh.
-        """
-        size = self.config.n_steps * self.config.n_envs
-        flat = {name: ops.reshape(x, (size, *x.shape[2:])) for name, x in rollout.items()}
-        params, policy = self.layout.split(parameters), self.policy
-        features = policy.features(params, flat["observation"])
-        value = policy.value(params, features)
-        next_value = policy.value(params, policy.features(params, flat["next_observation"]))
-        if behaviour is not None:
-            params = self.layout.split(behaviour)
-            features = policy.features(params, flat["observation"])
-        log_prob = policy.head.distribution.log_prob(policy.parameters_of_action(params, features), flat["action"])
-        over_time = rollout["reward"].shape
-        advantage = generalized_advantage(
-            rollout["reward"], ops.reshape(value, over_time), ops.reshape(next_value, over_time),
-            rollout["terminated"], rollout["done"], self.config.gamma, self.config.gae_lambda,
-        )  # fmt: skip
-        advantage = ops.reshape(advantage, (size,))
-        returns = advantage + value
-        weight = None if self.collector.stepper.every_step_counts else flat["valid"]
-        residual = _variance(advantage, weight) / (_variance(returns, weight) + 1e-8)
-        batch = {
-            "observation": flat["observation"], "action": flat["action"], "log_prob": log_prob,
-            "value": value, "advantage": advantage, "return": returns,
-        } | ({} if weight is None else {"weight": weight})  # fmt: skip
-        return batch, 1.0 - residual
+    def adapted(self, penalty: Array, divergence: Array) -> Array:
+        """β halved where d < d_targ / 1.5, doubled where d > 1.5 d_targ (section 4)."""
+        target = self.config.kl_target
+        penalty = ops.where(ops.less(divergence, target / 1.5), 0.5 * penalty, penalty)
+        return ops.where(ops.greater(divergence, 1.5 * target), 2.0 * penalty, penalty)
 
     def minibatch_step(self, carry: Any, indices: Array, constants: Any) -> tuple[Any, Array]:
         """One gradient step on the steps at `indices`; none any more once the KL divergence has gone too far."""
         state, scalars = carry["state"], constants["scalars"]
-        batch = {name: ops.take(x, indices) for name, x in constants["batch"].items()}
+        batch = tree.map(lambda x: ops.take(x, indices), constants["batch"])
         _, metrics, gradient = self.layout.value_and_grad(
             lambda params: self.loss(params, batch, scalars), state["parameters"]
         )
@@ -138,44 +145,35 @@ class PPO(OnPolicyAgent):
         return {"state": new, "going": going}, metrics
 
     def loss(self, params: Any, batch: dict[str, Array], scalars: Any) -> tuple[Array, Array]:
-        """−L of eq. 9: the clipped surrogate (eq. 7), the value loss and the entropy bonus."""
+        """−L of eq. 9: the surrogate, clipped (eq. 7) or penalized (eq. 8), the value loss and the entropy bonus."""
         c, policy, weight, clip = self.config, self.policy, batch.get("weight"), scalars["clip_range"]
-        features = policy.features(params, batch["observation"])
+        features = policy.features(params, batch["observation"], through_time=True)
         outputs = policy.parameters_of_action(params, features)
         log_ratio = policy.head.distribution.log_prob(outputs, batch["action"]) - batch["log_prob"]
         ratio = ops.exp(log_ratio)
 
-        advantage = batch["advantage"]
-        if c.normalize_advantage:
-            centred = advantage - _mean(advantage, weight)
-            advantage = centred / (ops.sqrt(_mean(ops.square(centred), weight)) + 1e-8)
-        surrogate = ops.minimum(ratio * advantage, ops.clip(ratio, 1.0 - clip, 1.0 + clip) * advantage)
-        policy_loss = -_mean(surrogate, weight)
+        advantage = self.normalized(batch["advantage"], weight)
+        surrogate = ratio * advantage
+        if self.penalizes:
+            kl = policy.head.distribution.kl(batch["outputs"], outputs)
+            surrogate = surrogate - scalars["penalty"] * kl
+        else:
+            surrogate = ops.minimum(surrogate, ops.clip(ratio, 1.0 - clip, 1.0 + clip) * advantage)
+        policy_loss = -mean(surrogate, weight)
 
         value = policy.value(params, features)
         error = ops.square(value - batch["return"])
         if c.clip_range_value is not None:
             change = ops.clip(value - batch["value"], -c.clip_range_value, c.clip_range_value)
             error = ops.maximum(error, ops.square(batch["value"] + change - batch["return"]))
-        value_loss = _mean(error, weight)
+        value_loss = mean(error, weight)
 
-        entropy = _mean(policy.head.distribution.entropy(outputs), weight)
+        entropy = mean(policy.head.distribution.entropy(outputs), weight)
         loss = policy_loss + c.value_coefficient * value_loss - scalars["entropy_coefficient"] * entropy
 
-        approx_kl = _mean(ratio - 1.0 - log_ratio, weight)  # k₃ of Schulman's note on approximating the KL divergence
+        approx_kl = mean(ratio - 1.0 - log_ratio, weight)  # k₃ of Schulman's note on approximating the KL divergence
         clipped = ops.astype(ops.greater(ops.abs(ratio - 1.0), clip), "float32")
-        return loss, ops.stack([policy_loss, value_loss, entropy, approx_kl, _mean(clipped, weight)])
-
-
-def _mean(x: Array, weight: Array | None) -> Array:
-    """The mean over steps that count: those where no environment was resetting; without a weight, all."""
-    if weight is None:
-        return ops.mean(x)
-    return ops.sum(x * weight) / ops.maximum(ops.sum(weight), 1.0)
-
-
-def _variance(x: Array, weight: Array | None) -> Array:
-    return _mean(ops.square(x - _mean(x, weight)), weight)
+        return loss, ops.stack([policy_loss, value_loss, entropy, approx_kl, mean(clipped, weight)])
 
 
 def _choose(condition: Array, new: Any, old: Any) -> Any:

@@ -7,7 +7,7 @@ three gradients, and one Adam step moves actor, critics and temperature together
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -15,6 +15,8 @@ from pydantic import Field
 
 from rlzoo.backend import ops, tree
 from rlzoo.nn import Adam, Layout
+from rlzoo.nn.losses import mean, smallest
+from rlzoo.nn.schedules import Scheduled
 from rlzoo.policies import SquashedActorCritics
 from rlzoo.training.off_policy import OffPolicyAgent, OffPolicyConfig
 
@@ -30,10 +32,16 @@ class SACConfig(OffPolicyConfig):
     """Function after each hidden layer: tanh, relu, sigmoid or softplus."""
     n_critics: int = Field(2, ge=1)
     """Critics; the smallest of their targets counts."""
-    entropy_coefficient: float | None = Field(None, gt=0.0)
-    """Temperature α held fixed; none learns it."""
+    entropy_coefficient: Scheduled | None = None
+    """Temperature α held fixed, or by a schedule; none learns it."""
     initial_entropy_coefficient: float = Field(1.0, gt=0.0)
     """Temperature α to begin with, where it is learned."""
+    sde: bool = False
+    """Explore by noise that depends on the state (gSDE)."""
+    sde_sample_freq: int = Field(-1, ge=-1)
+    """Steps that such noise is kept for; −1 keeps it for `train_freq` steps."""
+    log_std_init: float = -3.0
+    """Initial log standard deviation of state-dependent exploration."""
     target_entropy: float | None = None
     """Entropy, in nats, that the learned temperature aims at; none is minus the number of action dimensions."""
 
@@ -42,14 +50,19 @@ class SAC(OffPolicyAgent):
     """Soft actor-critic, for continuous actions."""
 
     name = "sac"
-    Config = SACConfig
+    Config: ClassVar[type[SACConfig]] = SACConfig
     metrics = ("critic_loss", "actor_loss", "entropy", "temperature", "value")
 
-    def build_policy(self, observation_space: gym.Space, action_space: gym.Space) -> SquashedActorCritics:
+    def build_policy(self, observation_space: gym.Space, action_space: gym.Space) -> Any:
         c = self.config
         return SquashedActorCritics.of(
-            observation_space, action_space, c.hidden, c.activation, c.n_critics, self.name
+            self.trunk(observation_space), action_space, c.hidden, c.activation, c.n_critics, self.name, **self.extras()
         )
+
+    def extras(self) -> dict[str, Any]:
+        """What else the networks are made with."""
+        c = self.config
+        return {"log_std": c.log_std_init, "sde_every": c.sde_sample_freq} if c.sde else {}
 
     def initial_params(self, rng: np.random.Generator) -> dict[str, Any]:
         temperature = np.full(1, math.log(self.config.initial_entropy_coefficient), np.float32)
@@ -65,73 +78,86 @@ class SAC(OffPolicyAgent):
 
     def noise_of_update(self, shape: tuple[int, int]) -> dict[str, np.ndarray]:
         """The Gaussians of both sampled actions."""
-        return {name: self.policy.noise(self.rng, shape) for name in ("action", "next_action")}
+        draw = self.policy.head.distribution.noise
+        return {name: draw(self.rng, shape) for name in ("action", "next_action")}
 
-    def update(self, state: dict[str, Any], inputs: Any, scalars: Any) -> Any:
-        """K gradient steps."""
-        state, metrics = ops.fold(self.gradient_step, state, inputs, scalars)
-        return state, ops.mean(metrics, 0)
-
-    def gradient_step(self, state: dict[str, Any], inputs: Any, scalars: Any) -> tuple[dict[str, Any], Array]:
+    def gradient_step(self, state: dict[str, Any], inputs: Any, scalars: Any) -> tuple[dict[str, Any], Any]:
         """One step of actor, critics and temperature, then the target moves by τ."""
         batch, noise = inputs["batch"], inputs["noise"]
-        target = self.targets(state, batch, noise["next_action"])
-        _, metrics, gradient = self.layout.value_and_grad(
-            lambda params: self.loss(params, batch, target, noise["action"]), state["parameters"]
+        target = self.targets(state, batch, noise, scalars)
+        _, report, gradient = self.layout.value_and_grad(
+            lambda params: self.loss(params, batch, target, noise, scalars), state["parameters"]
         )
         parameters, optimizer = self.optimizer.update(
             state["parameters"], gradient, state["optimizer"], scalars["learning_rate"]
         )
         online = parameters[self.target_start : self.target_end]
         moved = ops.lerp(state["target"], online, inputs["tau"])
-        return {"parameters": parameters, "target": moved, "optimizer": optimizer}, metrics
+        return {"parameters": parameters, "target": moved, "optimizer": optimizer}, report
 
-    def temperature(self, params: Any) -> Array:
+    def temperature(self, params: Any, scalars: Any) -> Array:
         """α, one number."""
         if self.config.entropy_coefficient is not None:
-            return 0.0 * ops.sum(params["log_temperature"]) + self.config.entropy_coefficient
+            return 0.0 * ops.sum(params["log_temperature"]) + scalars["entropy_coefficient"]
         return ops.exp(ops.sum(params["log_temperature"]))
 
-    def targets(self, state: dict[str, Any], batch: dict[str, Array], noise: Array) -> Array:
+    def targets(self, state: dict[str, Any], batch: dict[str, Any], noise: dict[str, Array], scalars: Any) -> Array:
         """y = r + γ (1 − terminated) (min_i Q_i(s′, a′) − α log π(a′ | s′)), a′ from the policy (eq. 3 and 5)."""
         params, policy = self.layout.split(state["parameters"]), self.policy
         target = self.target_layout.split(state["target"])
-        observation = batch["next_observation"]
-        outputs = policy.parameters_of_action(params, policy.features(params, observation))
-        action, log_prob = policy.head.distribution.sample_and_log_prob(outputs, noise)
-        value = _smallest(policy.values(target, policy.features(target, observation), action))
-        soft_value = value - self.temperature(params) * log_prob
-        return batch["reward"] + self.config.gamma * (1.0 - batch["terminated"]) * soft_value
+        seen = batch["next_observation"]
+        outputs = policy.parameters_of_action(params, policy.features(params, seen))
+        action, log_prob = policy.head.distribution.sample_and_log_prob(outputs, noise["next_action"])
+        value = self.judged(policy.values(target, policy.features(target, seen), action))
+        return self.backup(batch, value, self.temperature(params, scalars) * log_prob)
 
-    def loss(self, params: Any, batch: dict[str, Array], target: Array, noise: Array) -> tuple[Array, Array]:
+    def loss(self, params: Any, batch: dict[str, Any], target: Array, noise: dict[str, Array],
+             scalars: Any) -> tuple[Array, Any]:  # fmt: skip
         """J_Q (eq. 5) + J_π (eq. 9) + J(α) (eq. 18), each a function of its own parameters."""
-        policy = self.policy
-        features = policy.features(params, batch["observation"])
+        policy, weight = self.policy, batch.get("weight")
+        features = policy.features(params, batch["observation"], through_time=True)
         values = policy.values(params, features, batch["action"])
         critic_loss = 0.0
         for value in values:
-            critic_loss = critic_loss + 0.5 * ops.mean(ops.square(value - target))
+            critic_loss = critic_loss + mean(self.error(value, target), weight)
 
         fixed = params | {"critics": tree.map(ops.stop_gradient, params["critics"])}
-        features = ops.stop_gradient(features)
+        features = tree.map(ops.stop_gradient, features)
         outputs = policy.parameters_of_action(params, features)
-        action, log_prob = policy.head.distribution.sample_and_log_prob(outputs, noise)
-        alpha = ops.stop_gradient(self.temperature(params))
-        value = _smallest(policy.values(fixed, features, action))
-        actor_loss = ops.mean(alpha * log_prob - value)
+        action, log_prob = policy.head.distribution.sample_and_log_prob(outputs, noise["action"])
+        alpha = ops.stop_gradient(self.temperature(params, scalars))
+        actor_loss = ops.mean(alpha * log_prob - self.wanted(policy.values(fixed, features, action)))
 
         aim = self.config.target_entropy
         aim = -float(policy.head.distribution.size) if aim is None else aim
         entropy = -ops.mean(ops.stop_gradient(log_prob))
-        temperature_loss = 0.0
-        if self.config.entropy_coefficient is None:
-            temperature_loss = ops.sum(params["log_temperature"]) * (entropy - aim)
-        loss = critic_loss + actor_loss + temperature_loss
-        return loss, ops.stack([critic_loss, actor_loss, entropy, alpha, ops.mean(values[0])])
+        loss = critic_loss + actor_loss + self.temperature_loss(params, entropy, aim)
+        metrics = ops.stack([critic_loss, actor_loss, entropy, alpha, ops.mean(values[0])])
+        return loss, self.report(metrics, self.td_error(values[0], target))
 
+    def temperature_loss(self, params: Any, entropy: Array, aim: Array) -> Array:
+        """log α (H − H_target) (eq. 18, with the gradient in log α); nothing where α is held fixed."""
+        if self.config.entropy_coefficient is not None:
+            return 0.0
+        return ops.sum(params["log_temperature"]) * (entropy - aim)
 
-def _smallest(values: tuple[Array, ...]) -> Array:
-    smallest = values[0]
-    for value in values[1:]:
-        smallest = ops.minimum(smallest, value)
-    return smallest
+    # ---- what the critics say, which is where TQC differs ------------------------------------------------------------
+    def judged(self, values: tuple[Array, ...]) -> Array:
+        """What the target takes of the critics' values at the next action."""
+        return smallest(values)
+
+    def backup(self, batch: dict[str, Any], value: Array, cost: Array) -> Array:
+        """r + γ (1 − terminated) (value − cost), where the cost is α log π."""
+        return batch["reward"] + batch["discount"] * (value - cost)
+
+    def error(self, value: Array, target: Array) -> Array:
+        """The loss of one critic, row by row."""
+        return 0.5 * ops.square(value - target)
+
+    def td_error(self, value: Array, target: Array) -> Array:
+        """By how much a critic was wrong, row by row."""
+        return value - target
+
+    def wanted(self, values: tuple[Array, ...]) -> Array:
+        """What the actor raises."""
+        return smallest(values)

@@ -44,6 +44,10 @@ def argmax(x, axis):
     return jnp.argmax(x, axis=axis).astype(jnp.int32)
 
 
+def sort(x):
+    return jnp.sort(x, axis=-1)
+
+
 def logsumexp(x, axis):
     return jax.nn.logsumexp(x, axis=axis)
 

@@ -134,6 +134,10 @@ def argmax(x, axis):
     return ops.cast(ops.argmax(x, axis), ms.int32)
 
 
+def sort(x):
+    return ops.sort(x)[0]
+
+
 def logsumexp(x, axis):
     return ops.logsumexp(x, axis)
 

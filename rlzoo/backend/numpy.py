@@ -44,6 +44,10 @@ def argmax(x, axis):
     return x.argmax(axis).astype(np.int32)
 
 
+def sort(x):
+    return np.sort(x, -1)
+
+
 def logsumexp(x, axis):
     highest = np.max(x, axis=axis, keepdims=True)
     return np.squeeze(highest, axis) + np.log(np.sum(np.exp(x - highest), axis=axis))

@@ -153,6 +153,11 @@ def argmax(x: Array, axis: int = -1) -> Array:
     return backend_of(x).argmax(x, axis)
 
 
+def sort(x: Array) -> Array:
+    """The elements along the last axis in rising order."""
+    return backend_of(x).sort(x)
+
+
 def logsumexp(x: Array, axis: int = -1) -> Array:
     """log Σ e^x along `axis`, safe for large x."""
     return backend_of(x).logsumexp(x, axis)

@@ -171,9 +171,9 @@ def _recorded(name: str) -> Callable[..., Any]:
 RECORDED = (
     "add", "subtract", "multiply", "divide", "power", "minimum", "maximum", "where", "equal", "less", "greater",
     "abs", "negative", "exp", "log", "sqrt", "square", "tanh", "sigmoid", "softplus", "relu",
-    "sum", "mean", "max", "argmax", "logsumexp", "log_softmax", "softmax", "reshape", "permute_dims", "expand_dims",
-    "squeeze", "broadcast_to", "concat", "stack", "astype", "zeros_like", "stop_gradient", "matmul", "linear", "conv2d",
-    "take", "one_hot",
+    "sum", "mean", "max", "argmax", "sort", "logsumexp", "log_softmax", "softmax", "reshape", "permute_dims",
+    "expand_dims", "squeeze", "broadcast_to", "concat", "stack", "astype", "zeros_like", "stop_gradient", "matmul",
+    "linear", "conv2d", "take", "one_hot",
 )  # fmt: skip
 for _name in RECORDED:
     globals()[_name] = _recorded(_name)

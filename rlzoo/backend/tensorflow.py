@@ -44,6 +44,10 @@ def argmax(x, axis):
     return tf.argmax(x, axis, output_type=tf.int32)
 
 
+def sort(x):
+    return tf.sort(x, axis=-1)
+
+
 def logsumexp(x, axis):
     return tf.reduce_logsumexp(x, axis)
 

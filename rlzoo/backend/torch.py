@@ -83,6 +83,10 @@ def argmax(x, axis):
     return torch.argmax(x, dim=axis).to(torch.int32)
 
 
+def sort(x):
+    return torch.sort(x, dim=-1)[0]
+
+
 def logsumexp(x, axis):
     return torch.logsumexp(x, dim=axis)
 

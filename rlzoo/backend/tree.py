@@ -46,8 +46,18 @@ def _build(structure: Structure, leaves: Any) -> Any:
     return kind(*built) if hasattr(kind, "_fields") else kind(built)
 
 
+def paths(tree: Any, prefix: str = "") -> list[str]:
+    """The names of the leaves in the order of `flatten`: keys and positions joined by "/"; "" for a lone leaf."""
+    if isinstance(tree, dict | tuple | list):
+        items = tree.items() if isinstance(tree, dict) else enumerate(tree)
+        return [path for key, child in items for path in paths(child, f"{prefix}/{key}" if prefix else str(key))]
+    return [] if tree is None else [prefix]
+
+
 def map(function: Callable[[Any], Any], tree: Any) -> Any:
     """The same tree with `function` applied to each leaf."""
+    if not isinstance(tree, dict | tuple | list) and tree is not None:
+        return function(tree)
     leaves, structure = flatten(tree)
     return unflatten(structure, [function(leaf) for leaf in leaves])
 

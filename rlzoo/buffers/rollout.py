@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-KEPT = ("observation", "next_observation", "action", "reward", "terminated", "truncated")
+from rlzoo.backend import tree
+
+KEPT = ("observation", "next_observation", "action", "reward", "terminated", "truncated", "valid")
 
 
 class RolloutBuffer:
     """Arrays `[T, N, ...]` that each rollout overwrites: `clear`, then every step's own, then `close`.
 
+    An observation is a tree of arrays, like the example of one that is given here; mostly a single array.
     `next_observation` is the state each step really led to, also where the environment was reset after it; `valid` is
     0 where an environment spent the step resetting, so that nothing is learned from it.
     """
 
-    def __init__(self, n_steps: int, n_envs: int, observation: tuple[tuple[int, ...], type],
-                 action: tuple[tuple[int, ...], type]):  # fmt: skip
+    def __init__(self, n_steps: int, n_envs: int, observation: Any, action: np.ndarray):
         size = (n_steps, n_envs)
-        (observation_shape, observation_dtype), (action_shape, action_dtype) = observation, action
-        self.observation: np.ndarray = np.zeros((*size, *observation_shape), observation_dtype)
-        self.next_observation = np.zeros_like(self.observation)
-        self.action: np.ndarray = np.zeros((*size, *action_shape), action_dtype)
+        examples, self.structure = tree.flatten(observation)
+        self._now: list[np.ndarray] = [np.zeros((*size, *x.shape), x.dtype) for x in examples]
+        self._next: list[np.ndarray] = [np.zeros_like(column) for column in self._now]
+        self.observation = tree.unflatten(self.structure, self._now)
+        self.next_observation = tree.unflatten(self.structure, self._next)
+        self.action: np.ndarray = np.zeros((*size, *action.shape), action.dtype)
         self.reward = np.zeros(size, np.float32)
         self.terminated = np.zeros(size, np.float32)
         self.truncated = np.zeros(size, np.float32)
@@ -34,29 +39,33 @@ class RolloutBuffer:
         self.truncated.fill(0.0)
         self.valid.fill(1.0)
 
-    def close(self, last: np.ndarray, ends: list[tuple[int, np.ndarray]]) -> None:
+    def see(self, t: int, observation: Any) -> Any:
+        """Write what is seen at step t, `[N, ...]`; the same, in the types it is stored in."""
+        for column, leaf in zip(self._now, tree.flatten(observation)[0], strict=True):
+            column[t] = leaf
+        return tree.unflatten(self.structure, [column[t] for column in self._now])
+
+    def close(self, last: Any, ends: list[tuple[int, Any]]) -> None:
         """Fill `next_observation`: each step led to where the next begins, the final one to `last`, all but `ends`.
 
         These are steps `t` after which an environment was reset, and the observations `[N, ...]` they led to.
         """
-        self.next_observation[:-1] = self.observation[1:]
-        self.next_observation[-1] = last
-        for t, observation in ends:
-            self.next_observation[t] = observation
+        for now, after in zip(self._now, self._next, strict=True):
+            after[:-1] = now[1:]
+        for t, observation in [(-1, last), *ends]:
+            for column, leaf in zip(self._next, tree.flatten(observation)[0], strict=True):
+                column[t] = leaf
 
-    def arrays(self) -> dict[str, np.ndarray]:
+    def arrays(self) -> dict[str, Any]:
         """What the update reads, most of it views, to be copied by the engine before the next rollout."""
         done = np.maximum(self.terminated, self.truncated)
-        return {name: getattr(self, name) for name in KEPT if name != "truncated"} | {"valid": self.valid, "done": done}
+        return {name: getattr(self, name) for name in KEPT if name != "truncated"} | {"done": done}
 
-    def transitions(self) -> dict[str, np.ndarray]:
-        """What the replay keeps: the steps that count, `[n, ...]`, those of one time side by side; views if all do."""
-        if np.count_nonzero(self.valid) == self.valid.size:
-            return self._rows
-        counts = self.valid.reshape(-1) > 0.0
-        return {name: x[counts] for name, x in self._rows.items()}
+    def transitions(self) -> dict[str, Any]:
+        """What the replay keeps, `[T · N, ...]`, the steps of one time side by side; views."""
+        return self._rows
 
     @cached_property
-    def _rows(self) -> dict[str, np.ndarray]:
+    def _rows(self) -> dict[str, Any]:
         arrays = {name: getattr(self, name) for name in KEPT}
-        return {name: x.reshape(-1, *x.shape[2:]) for name, x in arrays.items()}
+        return tree.map(lambda x: x.reshape(-1, *x.shape[2:]), arrays)

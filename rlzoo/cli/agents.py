@@ -24,7 +24,6 @@ def load_agent(folder: Path, env: str | None, backend: str | None, device: str =
     UserError without it, and for an environment whose spaces are not the agent's.
     """
     from rlzoo import load
-    from rlzoo.envs import make
 
     agent = load(folder, env=trust(env), backend=backend, device=device, eager=eager)
     if agent.env is None:
@@ -32,13 +31,12 @@ def load_agent(folder: Path, env: str | None, backend: str | None, device: str =
         mend = f"--env {name}, if you trust that module" if ":" in name else "--env ID"
         raise UserError(f"{folder} was trained on {name!r}, which is not imported on a file's word: give {mend}")
     if env is not None and env != agent.environment_name:
-        vector_env = make(env)
-        found = vector_env.single_observation_space.shape, vector_env.single_action_space
-        vector_env.close()
-        expected = agent.observation_space.shape, agent.action_space
-        if found != expected:
-            raise UserError(
-                f"environment {env!r} does not fit {folder}: observations {found[0]} and actions {found[1]}, "
-                f"the agent has {expected[0]} and {expected[1]} (trained on {agent.environment_name})"
-            )
+        vector_env = agent.separate_environment()
+        try:
+            agent.check_fit(vector_env)
+        except UserError as error:
+            mend = f"it was trained on {agent.environment_name}"
+            raise UserError(f"environment {env!r} does not fit {folder}: {error} ({mend})") from None
+        finally:
+            vector_env.close()
     return agent

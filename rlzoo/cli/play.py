@@ -26,6 +26,8 @@ def play(
     ] = None,
 ) -> None:
     """Show an agent in its environment, in a window."""
+    import numpy as np
+
     from rlzoo.cli.agents import load_agent
     from rlzoo.training.evaluate import evaluate
 
@@ -33,7 +35,8 @@ def play(
     window = _window(agent, run)
     for episode in range(episodes):
         try:
-            result = evaluate(lambda seen: agent.act(seen, not stochastic), window, 1, seed + episode)
+            rng = np.random.default_rng(seed + episode) if stochastic else None
+            result = evaluate(agent.player(1, rng), window, 1, seed + episode)
         except Exception as error:
             raise _explained(error) from error
         print(f"episode {episode + 1}: return {result.returns[0]:.1f} in {result.lengths[0]} steps", flush=True)
@@ -41,12 +44,10 @@ def play(
 
 
 def _window(agent: Any, run: Path) -> Any:
-    from rlzoo.envs import make_separate
-
     displays = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
     if sys.platform == "linux" and not any(map(os.environ.get, displays)):
         raise UserError(f"no display to play on (DISPLAY is not set); `rlzoo evaluate {run}` needs none")
-    window = make_separate(agent._environment(), render_mode="human")
+    window = agent.separate_environment(render_mode="human")
     if "human" not in window.metadata.get("render_modes", ()):
         raise UserError(f"environment {agent.environment_name!r} has no window: its render modes are "
                         f"{', '.join(window.metadata.get('render_modes', ())) or 'none'}")  # fmt: skip

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 import importlib
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 
 from rlzoo.envs import native
+from rlzoo.envs.masks import MaskedActions, MaskedActionsVector
+from rlzoo.envs.stack import stacked
 from rlzoo.envs.sync import LeanSyncVectorEnv
 from rlzoo.errors import UserError, nearest
 
@@ -63,21 +66,31 @@ def family_of(env: Any) -> str | None:
 
 
 def make(
-    env: Any, n_envs: int = 1, render_mode: str | None = None, infos: bool = True, vectorization: str = "sync"
-) -> VectorEnv:
+    env: Any, n_envs: int = 1, render_mode: str | None = None, infos: bool = True, vectorization: str = "sync",
+    frame_stack: int = 1, action_masks: bool = False,
+) -> VectorEnv:  # fmt: skip
     """A vector environment: `n_envs` of an id, or the object that was given. An Env object becomes one of one.
 
     `vectorization` is "sync", copies one after another; "native", the environment's own vector form; "envpool", EnvPool
     (C++); or "auto", the native form where it is known to be the same environment and to be faster. Without `infos`,
-    copies say what they have to say only of episodes that end. Raises UserError for an unknown id, a form it does not
-    have, a missing dependency.
+    copies say what they have to say only of episodes that end. `frame_stack` observations are seen as one, and
+    `action_masks` stand beside them (`envs.masks`). Raises UserError for an unknown id, a form it does not have, a
+    missing dependency.
     """
     if isinstance(env, VectorEnv):
-        return env
+        if frame_stack > 1:
+            raise UserError("frame_stack is for environments made here: stack the frames of this VectorEnv yourself")
+        return MaskedActionsVector(env) if action_masks else env
+
+    one = partial(_viewed, frame_stack=frame_stack, action_masks=action_masks)
     if isinstance(env, gym.Env):
-        return LeanSyncVectorEnv([lambda: env], infos)
+        return LeanSyncVectorEnv([lambda: one(env)], infos)
     spec = spec_of(env)
     assert spec is not None
+    if frame_stack > 1 or action_masks:
+        if vectorization not in ("auto", "sync"):
+            raise UserError(f"frame_stack and action_masks need copies: set vectorization = sync, not {vectorization}")
+        vectorization = "sync"
     worthwhile = n_envs >= NATIVE_FROM and render_mode is None and native.same_as_copies(spec) is not None
     try:
         if vectorization == "envpool" and render_mode is None:  # windows show copies
@@ -86,9 +99,14 @@ def make(
             return EnvPoolVectorEnv(spec, n_envs)
         if vectorization == "native" or spec.entry_point is None or (vectorization == "auto" and worthwhile):
             return native.make(spec, n_envs, render_mode)
-        return LeanSyncVectorEnv([lambda: gym.make(env, render_mode=render_mode)] * n_envs, infos)
+        return LeanSyncVectorEnv([lambda: one(gym.make(env, render_mode=render_mode))] * n_envs, infos)
     except (gym.error.DependencyNotInstalled, ImportError) as error:
         raise UserError(f"environment {env!r} needs more: {' '.join(str(error).split())}") from None
+
+
+def _viewed(env: gym.Env, frame_stack: int = 1, action_masks: bool = False) -> gym.Env:
+    env = stacked(env, frame_stack) if frame_stack > 1 else env
+    return MaskedActions(env) if action_masks else env
 
 
 def form_of(env: VectorEnv) -> str:
@@ -98,19 +116,25 @@ def form_of(env: VectorEnv) -> str:
     return next(found, getattr(env.unwrapped, "form", "native"))
 
 
-def make_separate(env: Any, n_envs: int = 1, render_mode: str | None = None) -> VectorEnv:
-    """An environment of the same kind that shares nothing with `env`: for evaluation. Raises UserError if it cannot."""
+def make_separate(env: Any, n_envs: int = 1, render_mode: str | None = None, **views: Any) -> VectorEnv:
+    """An environment of the same kind that shares nothing with `env`: for evaluation. Raises UserError if it cannot.
+
+    `views` are `frame_stack` and `action_masks` of `make`.
+    """
     if isinstance(env, str):
-        return make(env, n_envs, render_mode, infos=False)
+        return make(env, n_envs, render_mode, infos=False, **views)
     spec = spec_of(env)
     if spec is not None:
         spec = copy.deepcopy(spec)
         if isinstance(env, VectorEnv):
             for keyword in OF_MAKE_VEC:
                 spec.kwargs.pop(keyword, None)
-        return LeanSyncVectorEnv([lambda: gym.make(spec, render_mode=render_mode)] * n_envs, infos=False)
+        made = [gym.make(spec, render_mode=render_mode) for _ in range(n_envs)]
+        return LeanSyncVectorEnv([partial(_viewed, one, **views) for one in made], infos=False)
     try:
-        return make(copy.deepcopy(env), infos=False)
+        return make(copy.deepcopy(env), infos=False, **views)
+    except UserError:
+        raise
     except Exception as error:
         name = name_of(env)
         raise UserError(f"{name} cannot be copied ({error}): pass an environment to evaluate in, env=…") from None

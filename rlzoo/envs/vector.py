@@ -11,13 +11,13 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 class Transition(NamedTuple):
     """One step of N environments. `observation` is where the next action is chosen; the rest describes the step."""
 
-    next_observation: np.ndarray  # the state the step really led to, `[N, *observation]`
+    next_observation: Any  # the state the step really led to, `[N, *observation]`, or a dict or tuple of such
     reward: np.ndarray  # `[N]`
     terminated: np.ndarray  # `[N]` bool
     truncated: np.ndarray  # `[N]` bool
     done: np.ndarray | None  # `[N]` bool: terminated or truncated; None where no episode ended
     valid: np.ndarray | None  # `[N]` bool: false where an environment reset instead; None where every step counts
-    observation: np.ndarray
+    observation: Any
 
 
 class Stepper:
@@ -33,7 +33,7 @@ class Stepper:
         self.every_step_counts = self.mode is not AutoresetMode.NEXT_STEP  # no step is a reset: `valid` is always None
         self.resetting: np.ndarray | None = None  # which environments spend the next step on a reset
 
-    def reset(self, seed: int | None = None) -> np.ndarray:
+    def reset(self, seed: int | None = None) -> Any:
         """Start an episode in every environment: copy i seeded with `seed + i`, a native vector form with `seed`."""
         self.resetting = None
         observation, _ = self.env.reset(seed=seed)
@@ -50,7 +50,7 @@ class Stepper:
                 valid = ~self.resetting
             self.resetting = done
         elif done is not None:
-            next_observation = observation.copy()
+            next_observation = copied(observation)
             if self.mode is AutoresetMode.SAME_STEP:
                 _put_final_observations(next_observation, info, done)
             else:
@@ -58,7 +58,14 @@ class Stepper:
         return Transition(next_observation, reward, terminated, truncated, done, valid, observation)
 
 
-def _put_final_observations(observation: np.ndarray, info: dict[str, Any], done: np.ndarray) -> None:
+def copied(observation: Any) -> Any:
+    """A batch of observations with arrays of its own."""
+    if isinstance(observation, dict):
+        return {key: copied(part) for key, part in observation.items()}
+    return tuple(map(copied, observation)) if isinstance(observation, tuple) else observation.copy()
+
+
+def _put_final_observations(observation: Any, info: dict[str, Any], done: np.ndarray) -> None:
     """Over the first observations of new episodes, write the last ones of those that are done."""
     final = info["final_obs"] if "final_obs" in info else info.get("final_observation")
     for i in done.nonzero()[0].tolist():
@@ -67,4 +74,12 @@ def _put_final_observations(observation: np.ndarray, info: dict[str, Any], done:
                 "the vector environment says autoreset_mode SAME_STEP but gave no info['final_obs'] for a finished "
                 "episode: V(final observation) is needed where an episode is truncated"
             )
-        observation[i] = final[i]
+        _put(observation, i, final[i])
+
+
+def _put(batch: Any, i: int, one: Any) -> None:
+    if isinstance(batch, dict | tuple):
+        for key in batch if isinstance(batch, dict) else range(len(batch)):
+            _put(batch[key], i, one[key])
+    else:
+        batch[i] = one

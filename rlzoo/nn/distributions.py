@@ -1,7 +1,8 @@
 """Action distributions. The noise that a sample needs is drawn in NumPy and handed in.
 
 A distribution is a static specification; what the network puts out (`[N, size]`, plus a log standard deviation for the
-Gaussians) is passed to its methods. Actions are `[N, *action]`; log-probabilities and entropies `[N]`, in nats.
+Gaussians) is passed to its methods. Actions are `[N, *action]`; log-probabilities, entropies and `kl(old, new)`, the
+divergence of a new distribution from the old, are `[N]`, in nats.
 """
 
 from __future__ import annotations
@@ -44,6 +45,10 @@ class Categorical:
         log_probs = ops.log_softmax(logits)
         return -ops.sum(ops.exp(log_probs) * log_probs, -1)
 
+    def kl(self, old: Array, new: Array) -> Array:
+        log_probs = ops.log_softmax(old)
+        return ops.sum(ops.exp(log_probs) * (log_probs - ops.log_softmax(new)), -1)
+
 
 @dataclass(frozen=True)
 class MultiCategorical:
@@ -75,6 +80,10 @@ class MultiCategorical:
     def entropy(self, logits: Array) -> Array:
         return _total([choice.entropy(part) for choice, part in self._parts(logits)])
 
+    def kl(self, old: Array, new: Array) -> Array:
+        pairs = zip(self._parts(old), self._parts(new), strict=True)
+        return _total([choice.kl(part, other) for (choice, part), (_, other) in pairs])
+
 
 @dataclass(frozen=True)
 class Bernoulli:
@@ -101,6 +110,9 @@ class Bernoulli:
 
     def entropy(self, logits: Array) -> Array:
         return ops.sum(ops.softplus(logits) - logits * ops.sigmoid(logits), -1)
+
+    def kl(self, old: Array, new: Array) -> Array:
+        return ops.sum(ops.sigmoid(old) * (old - new) + ops.softplus(new) - ops.softplus(old), -1)
 
 
 @dataclass(frozen=True)
@@ -131,6 +143,12 @@ class Gaussian:
     def entropy(self, parameters: tuple[Array, Array]) -> Array:
         mean, log_std = parameters
         return ops.sum(log_std + 0.0 * mean + (0.5 + HALF_LOG_2PI), -1)
+
+    def kl(self, old: tuple[Array, Array], new: tuple[Array, Array]) -> Array:
+        (mean, log_std), (new_mean, new_log_std) = old, new
+        z = (mean - new_mean) * ops.exp(-new_log_std)
+        change = log_std - new_log_std
+        return ops.sum(0.5 * (ops.exp(2.0 * change) + z * z - 1.0) - change, -1)
 
 
 @dataclass(frozen=True)

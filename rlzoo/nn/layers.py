@@ -216,13 +216,21 @@ def mlp(
     initializer: str = "orthogonal",
     gain: float = math.sqrt(2),
     output_gain: float = 1.0,
+    noisy: bool = False,
 ) -> Sequential:
-    """Dense layers of these widths, each followed by the activation, then (if `units`) a Dense layer of that width."""
+    """Dense layers of these widths, each followed by the activation, then (if `units`) a Dense layer of that width.
+
+    `noisy` makes them NoisyDense, which have an initialization of their own.
+    """
+
+    def dense(width: int, gain: float) -> Layer:
+        return NoisyDense(width) if noisy else Dense(width, gain, initializer)
+
     layers: list[Layer] = []
     gain = 1.0 if initializer == "fan_in" else gain
     for width in hidden:
-        layers += [Dense(width, gain, initializer), Activation(activation)]
-    return Sequential((*layers, *([] if units is None else [Dense(units, output_gain, initializer)])))
+        layers += [dense(width, gain), Activation(activation)]
+    return Sequential((*layers, *([] if units is None else [dense(units, output_gain)])))
 
 
 class Ensemble(Layer):

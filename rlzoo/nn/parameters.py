@@ -51,6 +51,26 @@ class Layout:
         value, auxiliary, gradients = ops.value_and_grad(of_pieces, self._pieces(flat))
         return value, auxiliary, ops.concat([ops.reshape(gradient, (-1,)) for gradient in gradients])
 
+    def hessian_product(self, function: Callable[[dict[str, Any]], Array], flat: Array, vector: Array) -> Array:
+        """H v, flat, where H are the second derivatives of `function(params) -> scalar` at `flat`.
+
+        The gradient of ∇f · v (Pearlmutter 1994); H itself is never formed.
+        """
+
+        def slope(pieces: list[Array]) -> tuple[Array, None]:
+            def value(pieces: list[Array]) -> tuple[Array, None]:
+                return function(tree.unflatten(self.structure, pieces)), None
+
+            _, _, gradients = ops.value_and_grad(value, pieces)
+            total: Any = 0.0
+            for gradient, part in zip(gradients, parts, strict=True):
+                total = total + ops.sum(gradient * part)
+            return total, None
+
+        parts = self._pieces(vector)
+        _, _, product = ops.value_and_grad(slope, self._pieces(flat))
+        return ops.concat([ops.reshape(piece, (-1,)) for piece in product])
+
     def range(self, *groups: str) -> tuple[int, int]:
         """First and last-plus-one position of all that lies under these neighbouring top-level names."""
         inside = [i for i, name in enumerate(self.names) if name.split(".")[0] in groups]

@@ -12,6 +12,7 @@ from rlzoo.backend import ops
 from rlzoo.errors import UserError
 from rlzoo.nn import Activation, Conv2D, Dense, Flatten, Layer, Sequential
 from rlzoo.nn.layers import Params, Shape
+from rlzoo.policies.spaces import is_image, parts_of
 
 Array = Any
 SMALLEST_IMAGE = 36  # pixels a side that the convolutions below need
@@ -61,13 +62,32 @@ class ImageEncoder(Layer):
         return (self.units,)
 
 
-def is_image(space: spaces.Space) -> bool:
-    """Whether observations of this space are pixels: three axes of uint8."""
-    return isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) == 3
+class PartsEncoder(Layer):
+    """The features of each part of a Dict or Tuple, side by side: a tree of `[N, ...]` to `[N, sum of sizes]`.
+
+    `parts` are the key, the encoder and the shape of one example of each; parameters are under the key as text.
+    """
+
+    parts: tuple[tuple[Any, Layer, Any], ...]
+
+    def init(self, rng: np.random.Generator, shape: Any) -> Params:
+        return {str(key): encoder.init(rng, part) for key, encoder, part in self.parts}
+
+    def __call__(self, params: Params, x: Any) -> Array:
+        features = [encoder(params[str(key)], x[key]) for key, encoder, _ in self.parts]
+        return features[0] if len(features) == 1 else ops.concat(features, -1)
+
+    def output_shape(self, shape: Any) -> Shape:
+        return (sum(encoder.output_shape(part)[0] for _, encoder, part in self.parts),)
 
 
 def encoder_for(space: spaces.Space) -> Layer:
     """The encoder of an observation space; raises UserError for a space that has none."""
+    parts = parts_of(space)
+    if parts is not None:
+        if not parts:
+            raise UserError(f"no network reads observations of {space}: it is empty")
+        return PartsEncoder(tuple((key, encoder_for(part), part.shape or ()) for key, part in parts.items()))
     if is_image(space):
         height, width, channels = space.shape  # type: ignore[misc]
         if min(height, width) < SMALLEST_IMAGE or channels > 16:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from rlzoo.backend import ops
 from rlzoo.errors import UserError
 from rlzoo.nn.distributions import (
     Bernoulli,
@@ -19,6 +20,10 @@ from rlzoo.nn.distributions import (
     MultiCategorical,
     SquashedGaussian,
 )
+
+Array = Any
+NEVER = -1e9  # the logit, or the value, of an action that is not allowed
+_UNMASKED = "action masks are for Discrete and MultiDiscrete actions, not for {}: set action_masks = false"
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,15 @@ class Head:
             case _:
                 return rng.standard_normal((*batch, self.distribution.size), np.float32)
 
+    def random_among(self, noise: Any, mask: np.ndarray) -> np.ndarray:
+        """Uniform actions among those that `mask` `[N, choices]` allows, by the noise of a sample."""
+        return self.distribution.sample(allowed(np.zeros(mask.shape, np.float32), mask), noise)
+
+
+def allowed(logits: Array, mask: Array | None) -> Array:
+    """The logits `[N, choices]`, so low where the mask is 0 that such a choice has probability zero, exactly."""
+    return logits if mask is None else ops.where(ops.greater(mask, 0), logits, NEVER)
+
 
 def _rows(*arrays: np.ndarray) -> Callable[[int], list[np.ndarray]]:
     """A function that gives these arrays as n equal rows: where NumPy has to broadcast, it takes thrice as long."""
@@ -94,8 +108,10 @@ def _rows(*arrays: np.ndarray) -> Callable[[int], list[np.ndarray]]:
     return rows
 
 
-def stochastic_head(space: spaces.Space) -> Head:
-    """The head of a policy-gradient actor: any of Discrete, MultiDiscrete, MultiBinary, Box."""
+def stochastic_head(space: spaces.Space, masked: bool = False) -> Head:
+    """The head of a policy-gradient actor: any of Discrete, MultiDiscrete, MultiBinary, Box; masked, the first two."""
+    if masked and not isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
+        raise UserError(_UNMASKED.format(space))
     if isinstance(space, spaces.Discrete):
         return Head(Categorical(int(space.n)), space, (), np.int32)
     if isinstance(space, spaces.MultiDiscrete):
@@ -110,12 +126,14 @@ def stochastic_head(space: spaces.Space) -> Head:
     raise UserError(f"no policy acts in {space} (it can act in Discrete, MultiDiscrete, MultiBinary and float Box)")
 
 
-def squashed_head(space: spaces.Space, algorithm: str) -> Head:
+def squashed_head(space: spaces.Space, algorithm: str, masked: bool = False) -> Head:
     """The head of an actor that is bounded by a tanh; raises UserError unless the space is a bounded float Box."""
     if not isinstance(space, spaces.Box) or not np.issubdtype(space.dtype, np.floating):
         raise UserError(f"{algorithm} acts in continuous spaces (Box), not in {space}: use ppo or dqn here")
     if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
         raise UserError(f"{algorithm} needs bounded actions, not {space}: wrap with gymnasium.wrappers.RescaleAction")
+    if masked:
+        raise UserError(_UNMASKED.format(space))
     count = int(np.prod(space.shape))
     return Head(SquashedGaussian(count), space, (count,), np.float32)
 

@@ -1,7 +1,8 @@
-"""Policies: an encoder, the networks on it and a head. Each acts by the same code in NumPy and on any engine.
+"""Policies: a trunk, the networks on it and a head. Each acts by the same code in NumPy and on any engine.
 
-`params` is the nested dict of one parameter vector; `features` are an encoder's `[N, F]`. Vector encoders have no
-parameters, so "sharing" them costs nothing; the image encoder is shared between actor and critic.
+`params` is the nested dict of one parameter vector; `seen` is what the trunk takes; `features` what it gives. Vector
+encoders have no parameters, so "sharing" them costs nothing; images and memory are shared between actor and critic.
+`sample` and `mode` give actions of the distribution's own kind, and what is remembered after them, if anything is.
 """
 
 from __future__ import annotations
@@ -13,147 +14,219 @@ import numpy as np
 from gymnasium import spaces
 
 from rlzoo.backend import ops
-from rlzoo.nn import Ensemble, Gaussian, Layer, mlp
-from rlzoo.policies.encoders import encoder_for
-from rlzoo.policies.heads import Head, discrete_head, squashed_head, stochastic_head
+from rlzoo.errors import UserError
+from rlzoo.nn import Ensemble, Gaussian, Layer, Sequential, mlp
+from rlzoo.policies import sde
+from rlzoo.policies.heads import Head, allowed, discrete_head, squashed_head, stochastic_head
+from rlzoo.policies.trunk import Features, Trunk
 
 Array = Any
 Params = dict[str, Any]
 
 
-class StochasticPolicy:
-    """What acting takes of a policy whose networks give a distribution: `features` and `parameters_of_action`."""
+class Policy:
+    """What every policy has: the features of its trunk."""
 
+    trunk: Trunk
     head: Head
 
-    def features(self, params: Params, observation: Array) -> Array:
+    def features(self, params: Params, seen: Any, through_time: bool = False) -> Features:
+        """The trunk's; with `through_time`, those of sequences whose gradients flow from step to step."""
+        return self.trunk(params["encoder"], seen, through_time)
+
+
+class StochasticPolicy(Policy):
+    """What acting takes of a policy whose networks give a distribution: `parameters_of_action`."""
+
+    actor: Layer
+    sde_every: int | None = None  # steps that a draw of state-dependent exploration is kept for; None without it
+
+    def parameters_of_action(self, params: Params, features: Features) -> Any:
         raise NotImplementedError
 
-    def parameters_of_action(self, params: Params, features: Array) -> Any:
-        raise NotImplementedError
-
-    def noise(self, rng: np.random.Generator, batch: tuple[int, ...]) -> np.ndarray:
+    def noise(self, rng: np.random.Generator, batch: tuple[int, int]) -> Any:
+        """For `batch = (T, N)`: what `sample` takes, with the leading axis T."""
+        if self.sde_every is not None:
+            return sde.noise(rng, batch, self.sde_size, self.sde_every)
         return self.head.distribution.noise(rng, batch)
 
-    def sample(self, params: Params, observation: Array, noise: Array) -> Array:
-        outputs = self.parameters_of_action(params, self.features(params, observation))
-        return self.head.distribution.sample(outputs, noise)
+    def sample(self, params: Params, seen: Any, noise: Any) -> tuple[Array, Any]:
+        features = self.features(params, seen)
+        if self.sde_every is not None:
+            hidden, mean = sde.features_and_mean(self.actor, params["actor"], features.values)
+            sample = sde.explored(mean, hidden, params["log_std"], noise)
+            return (self.head.distribution.mode((sample, None))), features.memory
+        return self.head.distribution.sample(self.parameters_of_action(params, features), noise), features.memory
 
-    def mode(self, params: Params, observation: Array) -> Array:
-        return self.head.distribution.mode(self.parameters_of_action(params, self.features(params, observation)))
+    @property
+    def sde_size(self) -> tuple[int, int]:
+        """Features that the noise is a function of, and actions."""
+        layers: Any = self.actor.layers  # type: ignore[attr-defined]
+        return Sequential(layers[:-1]).output_shape((self.trunk.size,))[0], self.head.distribution.size
+
+    def mode(self, params: Params, seen: Any) -> tuple[Array, Any]:
+        features = self.features(params, seen)
+        return self.head.distribution.mode(self.parameters_of_action(params, features)), features.memory
 
 
 @dataclass(frozen=True)
 class ActorCritic(StochasticPolicy):
     """A stochastic actor and a state-value critic; the Gaussian's log standard deviation does not see the state."""
 
-    encoder: Layer
+    trunk: Trunk
     actor: Layer
     critic: Layer
     head: Head
-    space: spaces.Space
     log_std: float
+    sde_every: int | None = None
 
     @classmethod
-    def of(cls, observation: spaces.Space, action: spaces.Space, hidden: tuple[int, ...], activation: str,
-           initializer: str = "orthogonal", log_std: float = 0.0) -> ActorCritic:  # fmt: skip
-        head = stochastic_head(action)
+    def of(cls, trunk: Trunk, action: spaces.Space, hidden: tuple[int, ...], activation: str,
+           initializer: str = "orthogonal", log_std: float = 0.0,
+           sde_every: int | None = None) -> ActorCritic:  # fmt: skip
+        head = stochastic_head(action, trunk.masked)
+        if sde_every is not None and not head.is_continuous:
+            raise UserError(f"state-dependent exploration is for continuous actions, not {action}: set sde = false")
         actor = mlp(hidden, head.distribution.size, activation, initializer, output_gain=0.01)
-        return cls(encoder_for(observation), actor, mlp(hidden, 1, activation, initializer), head, observation, log_std)
+        return cls(trunk, actor, mlp(hidden, 1, activation, initializer), head, log_std, sde_every)
 
     def init(self, rng: np.random.Generator) -> Params:
-        shape = self.encoder.output_shape(self.space.shape or ())
-        params: Params = {"encoder": self.encoder.init(rng, self.space.shape or ())}
-        params["actor"] = self.actor.init(rng, shape)
+        shape = (self.trunk.size,)
+        params: Params = {"encoder": self.trunk.init(rng), "actor": self.actor.init(rng, shape)}
         if isinstance(self.head.distribution, Gaussian):
-            params["log_std"] = np.full(self.head.distribution.count, self.log_std, np.float32)
+            size: Any = self.head.distribution.count if self.sde_every is None else self.sde_size
+            params["log_std"] = np.full(size, self.log_std, np.float32)
         return params | {"critic": self.critic.init(rng, shape)}
 
-    def features(self, params: Params, observation: Array) -> Array:
-        return self.encoder(params["encoder"], observation)
-
-    def parameters_of_action(self, params: Params, features: Array) -> Any:
+    def parameters_of_action(self, params: Params, features: Features) -> Any:
         """What the distribution takes: logits, or mean and log standard deviation."""
-        outputs = self.actor(params["actor"], features)
-        return (outputs, params["log_std"]) if "log_std" in params else outputs
+        if self.sde_every is not None:
+            hidden, mean = sde.features_and_mean(self.actor, params["actor"], features.values)
+            return mean, sde.log_deviation(hidden, params["log_std"])
+        outputs = self.actor(params["actor"], features.values)
+        return (outputs, params["log_std"]) if "log_std" in params else allowed(outputs, features.mask)
 
-    def value(self, params: Params, features: Array) -> Array:
+    def value(self, params: Params, features: Features) -> Array:
         """V(s), `[N]`."""
-        return ops.squeeze(self.critic(params["critic"], features), -1)
-
-
-@dataclass(frozen=True)
-class QNetwork:
-    """Action values of a discrete space. What exploring by ε-greedy takes is `[N, 2]`, both within 0 and 1: a coin, and
-    which of the actions it is where the coin says chance."""
-
-    encoder: Layer
-    network: Layer
-    head: Head
-    space: spaces.Space
-
-    @classmethod
-    def of(cls, observation: spaces.Space, action: spaces.Space, hidden: tuple[int, ...], activation: str,
-           algorithm: str) -> QNetwork:  # fmt: skip
-        head = discrete_head(action, algorithm)
-        network = mlp(hidden, head.distribution.size, activation, "fan_in")
-        return cls(encoder_for(observation), network, head, observation)
-
-    def init(self, rng: np.random.Generator) -> Params:
-        shape = self.encoder.output_shape(self.space.shape or ())
-        return {"encoder": self.encoder.init(rng, self.space.shape or ()), "network": self.network.init(rng, shape)}
-
-    def noise(self, rng: np.random.Generator, batch: tuple[int, ...]) -> np.ndarray:
-        return rng.random((*batch, 2))
-
-    def values(self, params: Params, observation: Array) -> Array:
-        """Q(s, ·), `[N, actions]`."""
-        return self.network(params["network"], self.encoder(params["encoder"], observation))
-
-    def mode(self, params: Params, observation: Array) -> Array:
-        return ops.argmax(self.values(params, observation))
+        return ops.squeeze(self.critic(params["critic"], features.values), -1)
 
 
 @dataclass(frozen=True)
 class SquashedActorCritics(StochasticPolicy):
     """A tanh-squashed Gaussian actor whose spread sees the state, and several Q(s, a) critics.
 
-    With images, the critics' loss trains the encoder and the actor reads its features (as DrQ does).
+    With images or memory, the critics' loss trains the trunk and the actor reads its features (as DrQ does).
     """
 
-    encoder: Layer
+    trunk: Trunk
     actor: Layer
     critics: Ensemble
     head: Head
-    space: spaces.Space
+    quantiles: int = 0  # what each critic says of the return: its mean, or so many quantiles of it
+    log_std: float = 0.0
+    sde_every: int | None = None
 
     @classmethod
-    def of(cls, observation: spaces.Space, action: spaces.Space, hidden: tuple[int, ...], activation: str,
-           n_critics: int, algorithm: str) -> SquashedActorCritics:  # fmt: skip
-        head = squashed_head(action, algorithm)
-        actor = mlp(hidden, 2 * head.distribution.size, activation, "fan_in")
-        critics = Ensemble(mlp(hidden, 1, activation, "fan_in"), n_critics)
-        return cls(encoder_for(observation), actor, critics, head, observation)
+    def of(cls, trunk: Trunk, action: spaces.Space, hidden: tuple[int, ...], activation: str, n_critics: int,
+           algorithm: str, quantiles: int = 0, log_std: float = 0.0,
+           sde_every: int | None = None) -> SquashedActorCritics:  # fmt: skip
+        head = squashed_head(action, algorithm, trunk.masked)
+        outputs = head.distribution.size * (2 if sde_every is None else 1)
+        critics = Ensemble(mlp(hidden, quantiles or 1, activation, "fan_in"), n_critics)
+        return cls(trunk, mlp(hidden, outputs, activation, "fan_in"), critics, head, quantiles, log_std, sde_every)
 
     def init(self, rng: np.random.Generator) -> Params:
-        (size,) = self.encoder.output_shape(self.space.shape or ())
-        return {
-            "actor": self.actor.init(rng, (size,)),
-            "encoder": self.encoder.init(rng, self.space.shape or ()),
-            "critics": self.critics.init(rng, (size + self.head.distribution.size,)),
-        }
+        params = _actor_and_critics(self, rng, self.head.distribution.size)
+        if self.sde_every is None:
+            return params
+        return {"log_std": np.full(self.sde_size, self.log_std, np.float32)} | params
 
-    def features(self, params: Params, observation: Array) -> Array:
-        return self.encoder(params["encoder"], observation)
-
-    def parameters_of_action(self, params: Params, features: Array) -> tuple[Array, Array]:
+    def parameters_of_action(self, params: Params, features: Features) -> tuple[Array, Array]:
         """Mean and log standard deviation before the tanh; the latter held in [−20, 2]."""
+        if self.sde_every is not None:
+            hidden, mean = sde.features_and_mean(self.actor, params["actor"], features.values)
+            return mean, ops.clip(sde.log_deviation(hidden, params["log_std"]), -20.0, 2.0)
         n = self.head.distribution.size
-        mean, log_std = ops.split(self.actor(params["actor"], features), [n, n], -1)
+        mean, log_std = ops.split(self.actor(params["actor"], features.values), [n, n], -1)
         return mean, ops.clip(log_std, -20.0, 2.0)
 
-    def values(self, params: Params, features: Array, action: Array) -> tuple[Array, ...]:
+    def values(self, params: Params, features: Features, action: Array) -> tuple[Array, ...]:
+        """Q_i(s, a) of each critic, `[N]` or `[N, quantiles]`."""
+        outputs = self.critics(params["critics"], ops.concat([features.values, action], -1))
+        return outputs if self.quantiles else tuple(ops.squeeze(value, -1) for value in outputs)
+
+
+@dataclass(frozen=True)
+class DeterministicActorCritics(Policy):
+    """An actor that says the action, within −1 and 1, and several Q(s, a) critics; what exploring takes is normals.
+
+    With images or memory, the critics' loss trains the trunk and the actor reads its features.
+    """
+
+    trunk: Trunk
+    actor: Layer
+    critics: Ensemble
+    head: Head
+
+    @classmethod
+    def of(cls, trunk: Trunk, action: spaces.Space, hidden: tuple[int, ...], activation: str,
+           n_critics: int, algorithm: str) -> DeterministicActorCritics:  # fmt: skip
+        head = squashed_head(action, algorithm, trunk.masked)
+        actor = mlp(hidden, head.distribution.size, activation, "fan_in")
+        return cls(trunk, actor, Ensemble(mlp(hidden, 1, activation, "fan_in"), n_critics), head)
+
+    def init(self, rng: np.random.Generator) -> Params:
+        return _actor_and_critics(self, rng, self.head.distribution.size)
+
+    def noise(self, rng: np.random.Generator, batch: tuple[int, ...]) -> np.ndarray:
+        return self.head.distribution.noise(rng, batch)
+
+    def action(self, params: Params, features: Features) -> Array:
+        """π(s), `[N, actions]`."""
+        return ops.tanh(self.actor(params["actor"], features.values))
+
+    def values(self, params: Params, features: Features, action: Array) -> tuple[Array, ...]:
         """Q_i(s, a) of each critic, `[N]`."""
-        return tuple(
-            ops.squeeze(value, -1) for value in self.critics(params["critics"], ops.concat([features, action], -1))
-        )
+        outputs = self.critics(params["critics"], ops.concat([features.values, action], -1))
+        return tuple(ops.squeeze(value, -1) for value in outputs)
+
+    def mode(self, params: Params, seen: Any) -> tuple[Array, Any]:
+        features = self.features(params, seen)
+        return self.action(params, features), features.memory
+
+
+@dataclass(frozen=True)
+class DiscreteActorCritics(StochasticPolicy):
+    """An actor that says the probability of each action, and several critics that say its value."""
+
+    trunk: Trunk
+    actor: Layer
+    critics: Ensemble
+    head: Head
+
+    @classmethod
+    def of(cls, trunk: Trunk, action: spaces.Space, hidden: tuple[int, ...], activation: str,
+           n_critics: int, algorithm: str) -> DiscreteActorCritics:  # fmt: skip
+        head = discrete_head(action, algorithm)
+        network = mlp(hidden, head.distribution.size, activation, "fan_in")
+        return cls(trunk, network, Ensemble(network, n_critics), head)
+
+    def init(self, rng: np.random.Generator) -> Params:
+        return _actor_and_critics(self, rng, 0)
+
+    def parameters_of_action(self, params: Params, features: Features) -> Array:
+        """Logits, `[N, actions]`."""
+        return allowed(self.actor(params["actor"], features.values), features.mask)
+
+    def values(self, params: Params, features: Features) -> tuple[Array, ...]:
+        """Q_i(s, ·) of each critic, `[N, actions]`."""
+        return self.critics(params["critics"], features.values)
+
+
+def _actor_and_critics(policy: Any, rng: np.random.Generator, action_size: int) -> Params:
+    size = policy.trunk.size
+    return {
+        "actor": policy.actor.init(rng, (size,)),
+        "encoder": policy.trunk.init(rng),
+        "critics": policy.critics.init(rng, (size + action_size,)),
+    }

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
+from gymnasium import spaces
+
+from rlzoo.policies.spaces import is_numbers, parts_of
 
 
 class RunningMoments:
@@ -37,17 +41,51 @@ class RunningMoments:
 
 
 class ObservationNormalizer:
-    """Observations shifted and scaled to zero mean and unit variance, clipped at ±10."""
+    """Numbers shifted and scaled to zero mean and unit variance, clipped at ±10. Of a Dict or Tuple, each part that is
+    numbers; whatever is not (pixels, choices, masks) stays as it is."""
 
-    def __init__(self, shape: tuple[int, ...], clip: float = 10.0):
-        self.moments, self.clip = RunningMoments(shape), clip
+    def __init__(self, space: spaces.Space, clip: float = 10.0):
+        self.clip = clip
+        parts = parts_of(space) or {}
+        self.parts = {key: ObservationNormalizer(part, clip) for key, part in parts.items()}
+        self.is_dict = isinstance(space, spaces.Dict)
+        self.moments = RunningMoments(space.shape or ()) if is_numbers(space) else None
 
-    def __call__(self, observation: np.ndarray) -> np.ndarray:
+    @property
+    def has_numbers(self) -> bool:
+        return self.moments is not None or any(part.has_numbers for part in self.parts.values())
+
+    def update(self, observation: Any) -> None:
+        """Take in observations `[N, *shape]`."""
+        if self.moments is not None:
+            self.moments.update(observation)
+        for key, part in self.parts.items():
+            part.update(observation[key])
+
+    def __call__(self, observation: Any) -> Any:
         """`[N, *shape]` to the same shape, float32; does not change the moments."""
+        if self.parts:
+            made = {key: part(observation[key]) for key, part in self.parts.items()}
+            return made if self.is_dict else tuple(made.values())
+        if self.moments is None:
+            return observation
         mean, deviation = self.moments.mean, np.sqrt(self.moments.variance + 1e-8)
         if observation.dtype == np.float32:  # a batch of the replay: in its own precision in a quarter of the time
             mean, deviation = mean.astype(np.float32), deviation.astype(np.float32)
         return _within((observation - mean) / deviation, self.clip)
+
+    def arrays(self) -> dict[str, Any]:
+        """What a checkpoint holds of it."""
+        if self.moments is not None:
+            return self.moments.arrays()
+        return {str(key): part.arrays() for key, part in self.parts.items() if part.has_numbers}
+
+    def restore(self, arrays: dict[str, Any]) -> None:
+        if self.moments is not None:
+            self.moments.restore(arrays)
+        for key, part in self.parts.items():
+            if part.has_numbers:
+                part.restore(arrays[str(key)])
 
 
 class RewardNormalizer:
@@ -63,6 +101,13 @@ class RewardNormalizer:
         if done is not None:
             self.running[done] = 0.0
         return _within(reward / math.sqrt(self.moments.variance + 1e-8), self.clip)
+
+    def arrays(self) -> dict[str, Any]:
+        """What a checkpoint holds of it."""
+        return self.moments.arrays()
+
+    def restore(self, arrays: dict[str, Any]) -> None:
+        self.moments.restore(arrays)
 
 
 def _within(x: np.ndarray, limit: float) -> np.ndarray:

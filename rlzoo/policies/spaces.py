@@ -1,8 +1,9 @@
-"""Gymnasium spaces as plain data, so that a saved agent can act without its environment."""
+"""Gymnasium spaces: as plain data, so that a saved agent can act without its environment, and as trees of arrays."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ INFINITE = 1e308  # a bound of infinity, in JSON
 
 
 def to_plain(space: spaces.Space) -> dict[str, Any]:
-    """A JSON-ready description of a Box, Discrete, MultiDiscrete or MultiBinary space."""
+    """A JSON-ready description of a Box, Discrete, MultiDiscrete or MultiBinary space, or a Dict or Tuple of such."""
     if isinstance(space, spaces.Box):
         low, high = (np.where(np.isfinite(x), x, np.copysign(INFINITE, x)).tolist() for x in _bounds(space))
         return {"kind": "Box", "shape": list(space.shape), "dtype": str(space.dtype), "low": low, "high": high}
@@ -24,7 +25,11 @@ def to_plain(space: spaces.Space) -> dict[str, Any]:
         return {"kind": "MultiDiscrete", "nvec": space.nvec.tolist(), "start": space.start.tolist()}
     if isinstance(space, spaces.MultiBinary):
         return {"kind": "MultiBinary", "n": np.asarray(space.n).tolist()}
-    raise UserError(f"space {space} is not supported (supported: Box, Discrete, MultiDiscrete, MultiBinary)")
+    if isinstance(space, spaces.Dict):
+        return {"kind": "Dict", "spaces": {name: to_plain(part) for name, part in space.items()}}
+    if isinstance(space, spaces.Tuple):
+        return {"kind": "Tuple", "spaces": [to_plain(part) for part in space]}
+    raise UserError(f"space {space} is not supported (Box, Discrete, MultiDiscrete, MultiBinary, Dict and Tuple are)")
 
 
 def _bounds(space: spaces.Box) -> tuple[np.ndarray, np.ndarray]:
@@ -56,4 +61,76 @@ def from_plain(plain: dict[str, Any], largest: float = math.inf) -> spaces.Space
         return spaces.MultiDiscrete(np.asarray(plain["nvec"]), start=np.asarray(plain["start"]))
     if kind == "MultiBinary":
         return spaces.MultiBinary(plain["n"])
+    if kind == "Dict":
+        return spaces.Dict({name: from_plain(part, largest) for name, part in plain["spaces"].items()})
+    if kind == "Tuple":
+        return spaces.Tuple([from_plain(part, largest) for part in plain["spaces"]])
     raise ValueError(f"unknown kind of space {kind!r}")
+
+
+# ---- observations as trees: a leaf for a Box, Discrete, …; a dict or a tuple for a Dict or Tuple space ---------------
+def parts_of(space: spaces.Space) -> dict[Any, spaces.Space] | None:
+    """The spaces inside a Dict or a Tuple by their keys; None for any other."""
+    if isinstance(space, spaces.Dict):
+        return dict(space.spaces)
+    return dict(enumerate(space.spaces)) if isinstance(space, spaces.Tuple) else None
+
+
+def _map(space: spaces.Space, function: Callable[..., Any], *trees: Any) -> Any:
+    """A tree of the space's form: `function(space, *leaves)` of each leaf."""
+    parts = parts_of(space)
+    if parts is None:
+        return function(space, *trees)
+    made = {key: _map(part, function, *(tree[key] for tree in trees)) for key, part in parts.items()}
+    return made if isinstance(space, spaces.Dict) else tuple(made.values())
+
+
+def is_image(space: spaces.Space) -> bool:
+    """Whether observations of this space are pixels: three axes of uint8."""
+    return isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) == 3
+
+
+def has_image(space: spaces.Space) -> bool:
+    """Whether pixels are among what is observed."""
+    parts = parts_of(space)
+    return is_image(space) if parts is None else any(map(has_image, parts.values()))
+
+
+def is_numbers(space: spaces.Space) -> bool:
+    """Whether it can be shifted and scaled: a Box, but not of pixels."""
+    return isinstance(space, spaces.Box) and not is_image(space)
+
+
+def example(space: spaces.Space, normalized: bool = False) -> Any:
+    """One observation of zeros as it is stored: pixels stay bytes, integers int32, all else float32."""
+
+    def zeros(leaf: Any) -> np.ndarray:
+        dtype: Any = leaf.dtype
+        if normalized and is_numbers(leaf):
+            dtype = np.float32
+        elif dtype != np.uint8:
+            dtype = np.int32 if np.issubdtype(dtype, np.integer) else np.float32
+        return np.zeros(leaf.shape or (), dtype)
+
+    return _map(space, zeros)
+
+
+def rows(space: spaces.Space, observation: Any) -> tuple[Any, bool]:
+    """An observation, or a batch of them, as arrays with a batch axis, and whether it was one.
+
+    Raises UserError if a shape is not the space's.
+    """
+    single: list[bool] = []
+
+    def one_of(leaf: spaces.Space, x: Any) -> np.ndarray:
+        array, shape = np.asarray(x), leaf.shape or ()
+        single.append(array.shape == shape)
+        if not single[-1] and array.shape[1:] != shape:
+            raise UserError(f"observation of shape {array.shape} is not valid: expected {shape} or (N, *{shape})")
+        return array[None] if single[-1] else array
+
+    try:
+        found = _map(space, one_of, observation)
+    except (KeyError, IndexError, TypeError):
+        raise UserError(f"observation {observation!r} is not valid: expected one of {space}") from None
+    return found, single[0]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -11,11 +12,12 @@ from gymnasium.vector import VectorEnv
 from threadpoolctl import threadpool_limits
 
 from rlzoo import envs
-from rlzoo.backend import Engine
+from rlzoo.backend import Engine, tree
+from rlzoo.envs.masks import KEY
 from rlzoo.errors import UserError
 from rlzoo.nn import Layout
-from rlzoo.policies.encoders import is_image
-from rlzoo.policies.spaces import to_plain
+from rlzoo.policies.spaces import example, has_image, parts_of, rows, to_plain
+from rlzoo.training.collect import Memory
 from rlzoo.training.evaluate import Evaluation, evaluate
 
 APART = 2**31  # what tells the seeds of evaluation and of `act` from those of learning
@@ -29,7 +31,8 @@ class Actor:
     seed: int
     observation_space: gym.Space
     action_space: gym.Space
-    observation_dtype: Any
+    config: Any
+    name: ClassVar[str]
     policy: Any
     layout: Layout
     state: dict[str, Any]
@@ -45,7 +48,7 @@ class Actor:
     @cached_property
     def _acts_on_engine(self) -> bool:
         """Image policies act on the engine, vector policies in NumPy."""
-        return is_image(self.observation_space) and self.engine.learns
+        return has_image(self.observation_space) and self.engine.learns
 
     @cached_property
     def _compiled_policy(self) -> dict[str, Any]:
@@ -54,48 +57,85 @@ class Actor:
 
         return {"mode": on_engine(self.policy.mode), "sample": on_engine(getattr(self.policy, "sample", None))}
 
-    def mode(self, observation: np.ndarray) -> np.ndarray:
-        """Deterministic actions of the distribution's own kind for prepared observations `[N, ...]`."""
+    def mode(self, seen: Any) -> tuple[np.ndarray, Any]:
+        """Deterministic actions `[N, ...]` of the distribution's own kind, and what is remembered after them."""
         if self._acts_on_engine:
-            return self.engine.to_numpy(self._compiled_policy["mode"](self.state["parameters"], observation))
-        return self.policy.mode(self.params, observation)
+            return self.engine.to_numpy(self._compiled_policy["mode"](self.state["parameters"], seen))
+        return self.policy.mode(self.params, seen)
 
-    def sample(self, observation: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        """Exploring actions of the distribution's own kind for prepared observations `[N, ...]`."""
+    def sample(self, seen: Any, noise: Any) -> tuple[np.ndarray, Any]:
+        """Exploring actions `[N, ...]` of the distribution's own kind, and what is remembered after them."""
         if self._acts_on_engine:
-            return self.engine.to_numpy(self._compiled_policy["sample"](self.state["parameters"], observation, noise))
-        return self.policy.sample(self.params, observation, noise)
+            return self.engine.to_numpy(self._compiled_policy["sample"](self.state["parameters"], seen, noise))
+        return self.policy.sample(self.params, seen, noise)
 
-    def explore(self, observation: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Stochastic actions for prepared observations, with noise from `rng`."""
-        return self.sample(observation, self.policy.noise(rng, (len(observation),)))
+    def explore(self, seen: Any, rng: np.random.Generator) -> tuple[np.ndarray, Any]:
+        """Stochastic actions, with noise from `rng`."""
+        n = len(tree.flatten(seen)[0][0])
+        return self.sample(seen, tree.map(lambda x: x[0], self.policy.noise(rng, (1, n))))
 
-    def act(self, observation: Any, deterministic: bool = True) -> np.ndarray:
+    def memory(self, n: int = 1) -> Memory:
+        """What a recurrent agent remembers of `n` episodes, at their beginning, to be handed to `act`.
+
+        Raises UserError where the agent remembers nothing.
+        """
+        if self.policy.trunk.cell is None:
+            raise UserError(f"this {self.name} remembers nothing: it was made with recurrent = none")
+        return Memory(self.policy.trunk, n)
+
+    def act(
+        self, observation: Any, deterministic: bool = True, *, memory: Memory | None = None, action_mask: Any = None
+    ) -> np.ndarray:
         """The environment's action for one observation, or for a batch of them; NumPy in, NumPy out.
 
-        Raises UserError if the observation does not have the space's shape. Stochastic actions draw on a generator of
-        their own: acting never changes a run.
+        A recurrent agent takes its `memory`, as `agent.memory(n)` gives it, which is changed: call `memory.reset(done)`
+        where episodes end. An agent with action masks takes the environment's mask. Raises UserError if the observation
+        does not have the space's shape. Stochastic actions draw on a generator of their own: acting changes no run.
         """
-        return self._act(observation, None if deterministic else self._acting_rng)
+        if self.config.action_masks and not (isinstance(observation, dict) and KEY in observation):
+            observation = self._with_mask(observation, action_mask)
+        if (memory is None) != (self.policy.trunk.cell is None):
+            mend = "pass memory=agent.memory(n)" if memory is None else "leave memory out"
+            raise UserError(f"this {self.name} has recurrent = {self.config.recurrent or 'none'}: {mend}")
+        return self._act(observation, None if deterministic else self._acting_rng, memory)
+
+    def _with_mask(self, observation: Any, mask: Any) -> dict[str, Any]:
+        if mask is None:
+            raise UserError(f"this {self.name} has action_masks = true: pass the environment's, action_mask=mask")
+        choices = np.asarray(mask, np.int8)
+        shape = self.observation_space[KEY].shape  # type: ignore[index]
+        if choices.shape[-1:] != shape or choices.ndim > 2:
+            raise UserError(f"action_mask of shape {choices.shape} is not valid: expected {shape} or (N, *{shape})")
+        return {KEY: choices, "observation": observation}
 
     @cached_property
     def _acting_rng(self) -> np.random.Generator:
         return np.random.default_rng([self.seed, APART, 1])
 
-    def _act(self, observation: Any, rng: np.random.Generator | None) -> np.ndarray:
-        observation = np.asarray(observation)
-        shape = self.observation_space.shape or ()
-        one = observation.shape == shape
-        if not one and observation.shape[1:] != shape:
-            raise UserError(f"observation of shape {observation.shape} is not valid: expected {shape} or (N, *{shape})")
-        rows = self._prepared(observation[None] if one else observation)
-        action = self.mode(rows) if rng is None else self.explore(rows, rng)
+    def _act(self, observation: Any, rng: np.random.Generator | None, memory: Memory | None = None) -> np.ndarray:
+        batch, one = rows(self.observation_space, observation)
+        seen = self._prepared(batch)
+        if memory is not None:
+            seen = memory.around(seen)
+        action, remembered = self.mode(seen) if rng is None else self.explore(seen, rng)
+        if memory is not None:
+            memory.after(remembered)
         action = self.policy.head.to_env(action)
         return action[0] if one else action
 
-    def _prepared(self, observation: np.ndarray) -> np.ndarray:
+    def _prepared(self, observation: Any) -> Any:
+        """Observations `[N, ...]` as networks see them."""
         normalize = self.normalizers.get("observation")
-        return observation.astype(self.observation_dtype) if normalize is None else normalize(observation)
+        if normalize is not None:
+            observation = normalize(observation)
+        leaves, structure = tree.flatten(observation)
+        kept = zip(leaves, self._leaf_types, strict=True)
+        return tree.unflatten(structure, [leaf.astype(dtype, copy=False) for leaf, dtype in kept])
+
+    @cached_property
+    def _leaf_types(self) -> list[Any]:
+        examples = tree.flatten(example(self.observation_space, "observation" in self.normalizers))[0]
+        return [leaf.dtype for leaf in examples]
 
     def evaluate(
         self, episodes: int = 20, *, seed: int | None = None, deterministic: bool = True, env: Any = None
@@ -105,13 +145,32 @@ class Actor:
             raise UserError(f"episodes = {episodes!r} is not valid: a whole number of at least 1")
         seed = int(np.random.SeedSequence([self.seed, APART]).generate_state(1)[0] >> 1) if seed is None else seed
         rng = None if deterministic else np.random.default_rng(seed)
-        vector_env = envs.make_separate(self._environment() if env is None else env, min(episodes, 10))
+        vector_env = self.separate_environment(min(episodes, 10), env=env)
         try:
-            self._check_fit(vector_env)
+            self.check_fit(vector_env)
             with threadpool_limits(1, user_api="blas"):
-                return evaluate(lambda observation: self._act(observation, rng), vector_env, episodes, seed)
+                return evaluate(self.player(vector_env.num_envs, rng), vector_env, episodes, seed)
         finally:
             vector_env.close()
+
+    def player(self, n: int, rng: np.random.Generator | None) -> Callable[[Any, np.ndarray | None], np.ndarray]:
+        """A function `(observation, first)` to actions that plays n episodes at a time, as `evaluate` wants it.
+
+        It acts by the mode, or with noise from `rng`, and remembers what a recurrent agent has to.
+        """
+        memory = None if self.policy.trunk.cell is None else self.memory(n)
+
+        def act(observation: Any, first: np.ndarray | None) -> np.ndarray:
+            if memory is not None and first is not None:
+                memory.reset(first)
+            return self._act(observation, rng, memory)
+
+        return act
+
+    def separate_environment(self, n_envs: int = 1, render_mode: str | None = None, env: Any = None) -> VectorEnv:
+        """Environments that share nothing with those learned in, seen as the agent sees its own."""
+        views = dict(frame_stack=self.config.frame_stack, action_masks=self.config.action_masks)
+        return envs.make_separate(self._environment() if env is None else env, n_envs, render_mode, **views)
 
     def _environment(self) -> Any:
         """What to make environments of; raises UserError where a checkpoint names a module that nobody vouched for."""
@@ -119,13 +178,10 @@ class Actor:
             raise UserError("this agent was loaded without an environment: load(path, env=…) names or passes one")
         return self.env
 
-    def _check_fit(self, env: VectorEnv) -> None:
+    def check_fit(self, env: VectorEnv) -> None:
         """Raises UserError unless an environment has the spaces that the agent was made for."""
-        kinds = {
-            "observation": (env.single_observation_space, self.observation_space),
-            "action": (env.single_action_space, self.action_space),
-        }
-        for kind, (found, expected) in kinds.items():
+        for kind in ("observation", "action"):
+            found, expected = getattr(env, f"single_{kind}_space"), getattr(self, f"{kind}_space")
             if _outline(found) != _outline(expected):
                 raise UserError(
                     f"the agent does not fit {envs.name_of(env)}: its {kind} space is {expected}, not {found}"
@@ -134,4 +190,7 @@ class Actor:
 
 def _outline(space: gym.Space) -> dict[str, Any]:
     """What of a space the networks depend on."""
+    parts = parts_of(space)
+    if parts is not None:
+        return {str(key): _outline(part) for key, part in parts.items()}
     return {name: value for name, value in to_plain(space).items() if name not in ("low", "high", "dtype")}

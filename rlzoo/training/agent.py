@@ -21,7 +21,7 @@ from rlzoo import envs
 from rlzoo.backend import Engine
 from rlzoo.errors import UserError
 from rlzoo.nn import Layout
-from rlzoo.policies.encoders import is_image
+from rlzoo.policies import Trunk
 from rlzoo.policies.normalizers import ObservationNormalizer, RewardNormalizer
 from rlzoo.training import checkpoint
 from rlzoo.training.acting import Actor
@@ -60,7 +60,7 @@ class Agent(Actor, ABC):
             raise UserError(f"seed = {seed!r} is not valid: a whole number of at least 0")
         resolved = resolve(self.name, self.Config, envs.name_of(env), envs.family_of(env), hyperparameters)
         config = resolved.config
-        vector_env = envs.make(env, config.n_envs, infos=False, vectorization=config.vectorization)
+        vector_env = _environments(env, config)
         spaces = vector_env.single_observation_space, vector_env.single_action_space
         self._set_up(env, spaces, resolved, Engine(backend, device, eager), seed)
         self.environment_name = envs.name_of(env)
@@ -79,10 +79,7 @@ class Agent(Actor, ABC):
         params = self.initial_params(self.rng if rng is None else rng)
         self.layout = Layout(params)
         self.state = self.initial_state(self.layout.flatten(params))
-        self.observation_dtype = _stored_dtype(self.observation_space.dtype)
         self.normalizers = self._normalizers()
-        if self.normalizers.get("observation") is not None:
-            self.observation_dtype = np.float32
         self.steps = 0  # environment steps taken, over all environments
         self.total_steps = self.config.steps  # what schedules are stretched over
         self.episodes = Episodes(self.config.n_envs)
@@ -111,17 +108,21 @@ class Agent(Actor, ABC):
     def phase(self) -> Any:
         """Collect experience, learn from it, and give the metrics vector (an engine's array) or None."""
 
+    def trunk(self, observation_space: gym.Space) -> Trunk:
+        """The encoder of these observations, with the memory and the masks that the config asks for."""
+        c = self.config
+        return Trunk.of(observation_space, c.recurrent, c.recurrent_units, c.sequence_length, c.action_masks)
+
     def initial_params(self, rng: np.random.Generator) -> dict[str, Any]:
         """The named parameters before learning."""
         return self.policy.init(rng)
 
     def _normalizers(self) -> dict[str, Any]:
-        shape = self.observation_space.shape or ()
         made: dict[str, Any] = {}
         if self.config.normalize_observation:
-            if not isinstance(self.observation_space, gym.spaces.Box) or is_image(self.observation_space):
+            made["observation"] = ObservationNormalizer(self.observation_space)
+            if not made["observation"].has_numbers:
                 raise UserError(f"normalize_observation is for vectors of numbers, not for {self.observation_space}")
-            made["observation"] = ObservationNormalizer(shape)
         if self.config.normalize_reward:
             made["reward"] = RewardNormalizer(self.config.n_envs, self.config.gamma)
         return made
@@ -225,15 +226,20 @@ class Agent(Actor, ABC):
     def collector(self) -> Collector:
         """The acting side, made when first needed: a loaded agent acts without an environment."""
         if not hasattr(self, "vector_env"):
-            self.vector_env = envs.make(
-                self._environment(), self.config.n_envs, infos=False, vectorization=self.config.vectorization
-            )
-        self._check_fit(self.vector_env)
+            self.vector_env = _environments(self._environment(), self.config)
+        self.check_fit(self.vector_env)
         if self.vector_env.num_envs != self.config.n_envs:
             raise UserError(f"the agent learns in {self.config.n_envs} environments, not in {self.vector_env.num_envs}")
         stepper = envs.Stepper(self.vector_env)
         normalizers = self.normalizers.get("observation"), self.normalizers.get("reward")
-        return Collector(stepper, self.episodes, self.observation_dtype, *normalizers)
+        memory = None if self.policy.trunk.cell is None else self.memory(self.config.n_envs)
+        return Collector(stepper, self.episodes, *normalizers, memory)
+
+    @property
+    def stored(self) -> tuple[Any, np.ndarray]:
+        """An example of what buffers keep of a step: what is seen, and the action."""
+        seen = self.policy.trunk.example("observation" in self.normalizers)
+        return seen, np.zeros(self.policy.head.shape, self.policy.head.dtype)
 
     @cached_property
     def compiled_update(self) -> Any:
@@ -254,22 +260,23 @@ class Agent(Actor, ABC):
 
     def arrays(self, replay: bool = False) -> dict[str, Any]:
         """All arrays that the next step depends on, as a nested dict of NumPy arrays."""
-        moments = {name: part.moments.arrays() for name, part in self.normalizers.items()}
+        moments = {name: part.arrays() for name, part in self.normalizers.items()}
         return {"state": self.engine.to_numpy(self.state), "normalizers": moments}
 
     def restore(self, manifest: dict[str, Any], arrays: dict[str, Any]) -> None:
         """Take over what a checkpoint holds; `arrays` are those of `arrays()` in names, order, shapes and types."""
         self.state = arrays["state"]
         for name, part in self.normalizers.items():
-            part.moments.restore(arrays["normalizers"][name])
+            part.restore(arrays["normalizers"][name])
         self.steps, self.total_steps = manifest["steps"], manifest["total_steps"]
         self.rng.bit_generator.state = manifest["generator"]
         self.episodes.restore(manifest["episodes"])
         self._sync()
 
 
-def _stored_dtype(dtype: Any) -> Any:
-    """The type observations are kept and learned in: pixels stay bytes, integers int32, all else float32."""
-    if dtype == np.uint8:
-        return np.uint8
-    return np.int32 if np.issubdtype(dtype, np.integer) else np.float32
+def _environments(env: Any, config: Config) -> VectorEnv:
+    """The environments an agent learns in, seen as its config says."""
+    return envs.make(
+        env, config.n_envs, infos=False, vectorization=config.vectorization, frame_stack=config.frame_stack,
+        action_masks=config.action_masks,
+    )  # fmt: skip

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from rlzoo.backend import tree
 from rlzoo.buffers import RolloutBuffer
 from rlzoo.envs import Stepper
+from rlzoo.policies import Trunk
 from rlzoo.policies.normalizers import ObservationNormalizer, RewardNormalizer
 
 
@@ -64,77 +66,129 @@ class Episodes:
             self.begun += np.count_nonzero(valid[first:end] == 0.0, 0)
 
 
+class Memory:
+    """What a recurrent policy remembers of N episodes: the state of its cell, and where the next step is a first."""
+
+    def __init__(self, trunk: Trunk, n: int):
+        self.state = tree.map(lambda x: x, trunk.cell.initial_state(n))
+        self.first = np.ones(n, np.float32)
+
+    def around(self, observation: Any) -> dict[str, Any]:
+        """What the policy is given: an observation `[N, ...]`, with what it remembers beside it."""
+        return {"observation": observation, "memory": self.state, "first": self.first}
+
+    def after(self, state: Any) -> None:
+        """Take over the state after a step."""
+        self.state, self.first = state, np.zeros_like(self.first)
+
+    def reset(self, done: np.ndarray | None = None) -> None:
+        """Forget the episodes that are `done`, `[N]` bool; all of them if nothing is said."""
+        done = np.ones(len(self.first), np.bool_) if done is None else np.asarray(done, np.bool_)
+        self.state = tree.map(lambda x: np.where(done[:, None], np.float32(0.0), x), self.state)
+        self.first = np.where(done, np.float32(1.0), self.first)
+
+
 class Collector:
     """Steps the environments of an agent: observations cast and normalized, rewards normalized, episodes counted."""
 
-    def __init__(self, stepper: Stepper, episodes: Episodes, dtype: Any,
-                 normalize_observation: ObservationNormalizer | None,
-                 normalize_reward: RewardNormalizer | None):  # fmt: skip
-        self.stepper, self.episodes, self.dtype = stepper, episodes, dtype
+    def __init__(self, stepper: Stepper, episodes: Episodes, normalize_observation: ObservationNormalizer | None,
+                 normalize_reward: RewardNormalizer | None, memory: Memory | None = None):  # fmt: skip
+        self.stepper, self.episodes, self.memory = stepper, episodes, memory
         self.normalize_observation, self.normalize_reward = normalize_observation, normalize_reward
         self.raw: Any = None  # the observations that the next actions are chosen for, as the environment gave them
 
     def reset(self, seed: int) -> None:
         """Begin new episodes in every environment; those under way are given up."""
-        self.raw = np.asarray(self.stepper.reset(seed))
+        self.raw = self.stepper.reset(seed)
         self.episodes.restart(self.stepper.n_envs)
+        if self.memory is not None:
+            self.memory.reset()
         if self.normalize_observation is not None:
-            self.normalize_observation.moments.update(self.raw)
+            self.normalize_observation.update(self.raw)
         if self.normalize_reward is not None:
             self.normalize_reward.running[:] = 0.0
 
     def fill(
         self,
         rollout: RolloutBuffer,
-        choose: Callable[[int, np.ndarray], np.ndarray],
+        choose: Callable[[int, Any], tuple[np.ndarray, Any]],
         to_env: Callable[[np.ndarray], np.ndarray],
         seconds: dict[str, float],
         raw: bool = False,
     ) -> None:
-        """Take the actions `choose(t, observation)`, write what came of them into `rollout`, and add up the seconds.
+        """Take the actions `choose(t, seen)`, write what came of them into `rollout`, and add up the seconds.
 
-        `choose` sees observations as networks do; with `raw`, the rollout keeps them as the environment gave them.
+        `choose` gives actions and what is remembered after them. It sees observations as networks do; with `raw`, the
+        rollout keeps them as the environment gave them.
         """
-        clock, step_env, observations = time.perf_counter, self.stepper.step, rollout.observation
-        actions, rewards = rollout.action, rollout.reward
-        normalize, normalize_reward = self.normalize_observation, self.normalize_reward
+        clock, step_env, actions, rewards = time.perf_counter, self.stepper.step, rollout.action, rollout.reward
+        normalize, normalize_reward, memory = self.normalize_observation, self.normalize_reward, self.memory
+        see = self._writer(rollout, raw)
         kept = _same if normalize is None or raw else normalize
-        ends: list[tuple[int, np.ndarray]] = []  # steps that ended an episode, and where they led
+        around = _same if memory is None else memory.around
+        ends: list[tuple[int, Any]] = []  # steps that ended an episode, and where they led
         done: list[tuple[int, np.ndarray]] = []  # the same steps, and the environments it ended in
         given = np.empty(rewards.shape)  # rewards as the environments gave them
-        begun, in_env, seen_now = clock(), 0.0, self.raw
+        begun, in_env, observation = clock(), 0.0, self.raw
         rollout.clear()
-        for t in range(len(observations)):
-            if normalize is None:
-                observations[t] = seen_now
-                seen = observations[t]  # now of the stored type
-            else:
-                seen = normalize(seen_now)
-                observations[t] = seen_now if raw else seen
-            actions[t] = action = choose(t, seen)
+        for t in range(len(actions)):
+            action, remembered = choose(t, see(t, observation))
+            actions[t] = action
             env_action = to_env(action)
             acted = clock()
-            led_to, reward, terminated, truncated, ended, valid, seen_now = step_env(env_action)
+            led_to, reward, terminated, truncated, ended, valid, observation = step_env(env_action)
             in_env += clock() - acted
             given[t] = reward
             if normalize is not None:
-                normalize.moments.update(seen_now)
+                normalize.update(observation)
             if normalize_reward is not None:
                 rewards[t] = normalize_reward(reward, ended)
+            if memory is not None:
+                memory.after(remembered)
             if valid is not None:
                 rollout.valid[t] = valid
             if ended is not None:
                 rollout.terminated[t], rollout.truncated[t] = terminated, truncated
-                ends.append((t, kept(led_to)))
+                ends.append((t, around(kept(led_to))))
                 done.append((t, ended))
+            if memory is not None and (ended is not None or valid is not None):
+                memory.reset(_either(ended, valid))
         if normalize_reward is None:
             rewards[:] = given
-        self.raw = seen_now
+        self.raw = observation
         self.episodes.add(given, done, None if self.stepper.every_step_counts else rollout.valid)
-        rollout.close(kept(seen_now), ends)
+        rollout.close(around(kept(observation)), ends)
         seconds["env"] += in_env
         seconds["act"] += clock() - begun - in_env
 
+    def _writer(self, rollout: RolloutBuffer, raw: bool) -> Callable[[int, Any], Any]:
+        """A function that writes what is seen at a step into the rollout and gives what networks are given."""
+        normalize, memory, observations = self.normalize_observation, self.memory, rollout.observation
+        if memory is None and normalize is None and isinstance(observations, np.ndarray):
 
-def _same(observation: np.ndarray) -> np.ndarray:
+            def plain(t: int, observation: np.ndarray) -> np.ndarray:
+                observations[t] = observation
+                return observations[t]  # now of the stored type
+
+            return plain
+        around = _same if memory is None else memory.around
+
+        def write(t: int, observation: Any) -> Any:
+            if normalize is None:
+                return rollout.see(t, around(observation))
+            seen = around(normalize(observation))
+            rollout.see(t, around(observation) if raw else seen)
+            return seen
+
+        return write
+
+
+def _same(observation: Any) -> Any:
     return observation
+
+
+def _either(ended: np.ndarray | None, valid: np.ndarray | None) -> np.ndarray:
+    """Where the next step is a first: the episode ended, or the environment spent the step on a reset."""
+    if valid is None or ended is None:
+        return ~valid if ended is None else ended  # type: ignore[operator]
+    return ended | ~valid

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from rlzoo.errors import UserError, nearest
 from rlzoo.nn.layers import ACTIVATIONS
 from rlzoo.nn.schedules import Schedule, Scheduled
+from rlzoo.policies.trunk import CELLS
 
 VECTORIZATIONS = ("auto", "sync", "native", "envpool")
 
@@ -43,6 +44,16 @@ class Config(BaseModel):
     """Shift and scale observations to zero mean and unit variance by running statistics."""
     normalize_reward: bool = False
     """Divide rewards by the running standard deviation of the discounted return."""
+    frame_stack: int = Field(1, ge=1)
+    """Observations that are seen as one, the newest last."""
+    action_masks: bool = False
+    """Choose only among actions allowed by info["action_mask"] or the environment's method action_masks()."""
+    recurrent: str | None = None
+    """Memory behind the encoder: lstm, gru or none."""
+    recurrent_units: int = Field(64, ge=1)
+    """Width of the memory."""
+    sequence_length: int = Field(16, ge=1)
+    """Steps that gradients flow back through the memory."""
     checkpoint_every: int = Field(0, ge=0)
     """Environment steps between checkpoints, where environments are also reseeded; 0 is a tenth of the whole."""
 
@@ -76,6 +87,18 @@ class Config(BaseModel):
         if value not in ACTIVATIONS:
             raise ValueError(f"one of {', '.join(ACTIVATIONS)}{nearest(value, ACTIVATIONS)}")
         return value
+
+    @field_validator("recurrent")
+    @classmethod
+    def _recurrent(cls, value: str | None) -> str | None:
+        if value is not None and value not in CELLS:
+            raise ValueError(f"one of {', '.join(CELLS)}, none{nearest(value, CELLS)}")
+        return value
+
+    @property
+    def length(self) -> int:
+        """Steps in a sequence that is learned from: 1 without memory."""
+        return 1 if self.recurrent is None else self.sequence_length
 
     @field_validator("vectorization")
     @classmethod

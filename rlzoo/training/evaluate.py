@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from gymnasium.vector import VectorEnv
@@ -32,8 +33,11 @@ class Evaluation:
         return float(np.std(self.returns))
 
 
-def evaluate(act: Callable[[np.ndarray], np.ndarray], env: VectorEnv, episodes: int, seed: int) -> Evaluation:
-    """Play `episodes` whole episodes with `act`, environment actions for observations `[N, ...]`.
+def evaluate(act: Callable[[Any, np.ndarray | None], np.ndarray], env: VectorEnv, episodes: int,
+             seed: int) -> Evaluation:  # fmt: skip
+    """Play `episodes` whole episodes with `act(observation, first)`, environment actions for observations `[N, ...]`.
+
+    `first` says where an episode begins, `[N]` bool; None where none does.
 
     Each sub-environment plays a share fixed beforehand, so short episodes are not counted more often than long ones.
     """
@@ -44,9 +48,12 @@ def evaluate(act: Callable[[np.ndarray], np.ndarray], env: VectorEnv, episodes: 
     returns: list[list[float]] = [[] for _ in range(n)]
     lengths: list[list[int]] = [[] for _ in range(n)]
     running, length = np.zeros(n), np.zeros(n, int)
+    first: np.ndarray | None = np.ones(n, np.bool_)
     while any(len(done) < quota for done, quota in zip(returns, share, strict=True)):
-        step = stepper.step(act(observation))
-        observation = step.observation
+        step = stepper.step(act(observation, first))
+        observation, first = step.observation, step.done
+        if step.valid is not None:
+            first = ~step.valid if first is None else first | ~step.valid
         running += step.reward if step.valid is None else np.where(step.valid, step.reward, 0.0)
         length += 1 if step.valid is None else step.valid
         if step.done is None:

@@ -6,11 +6,18 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from rlzoo.buffers import ReplayBuffer, RolloutBuffer
+from rlzoo.backend import ops, tree
+from rlzoo.buffers import HindsightReplay, Priorities, ReplayBuffer, RolloutBuffer
+from rlzoo.buffers.hindsight import STRATEGIES
+from rlzoo.errors import nearest
+from rlzoo.nn.schedules import Schedule, Scheduled
 from rlzoo.training.agent import Agent
 from rlzoo.training.config import Config
+from rlzoo.training.goals import goals_in, rewards_of
+
+Array = Any
 
 
 class OffPolicyConfig(Config):
@@ -30,11 +37,34 @@ class OffPolicyConfig(Config):
     """Share of the online parameters that a target update mixes in; 1 copies them."""
     target_update_interval: int = Field(0, ge=0)
     """Environment steps between target updates; 0 updates the target after every gradient step."""
+    n_step: int = Field(1, ge=1)
+    """Rewards summed before the target's value stands for the rest."""
+    prioritized: bool = False
+    """Draw transitions by their last TD error, and weigh them for it."""
+    priority_exponent: float = Field(0.6, ge=0.0, le=1.0)
+    """How much priorities count (α): 0 draws uniformly."""
+    importance_exponent: Scheduled = Schedule(0.4, 1.0, 1.0, "linear")
+    """How much of the bias of drawing by priority is undone (β): 1 undoes all."""
+    hindsight: str | None = None
+    """Learn again with goals that were reached, drawn from the episode: future, final, episode or none."""
+    hindsight_share: float = Field(0.8, ge=0.0, le=1.0)
+    """Share of transitions whose goal is replaced by one that was reached."""
+
+    @field_validator("hindsight")
+    @classmethod
+    def _hindsight(cls, value: str | None) -> str | None:
+        if value is not None and value not in STRATEGIES:
+            raise ValueError(f"one of {', '.join(STRATEGIES)}, none{nearest(value, STRATEGIES)}")
+        return value
 
     @model_validator(mode="after")
     def _gradient_steps(self) -> OffPolicyConfig:
         if self.gradient_steps == 0:
             raise ValueError("gradient_steps = 0 learns nothing: give at least 1, or −1")
+        if self.batch_size % self.length:
+            raise ValueError(f"batch_size = {self.batch_size} is no multiple of sequence_length = {self.length}")
+        if self.buffer_size < self.length * self.n_envs:
+            raise ValueError(f"buffer_size = {self.buffer_size} holds no sequence: {self.length} steps × {self.n_envs}")
         return self
 
 
@@ -45,44 +75,69 @@ class OffPolicyAgent(Agent):
     "noise" what `noise_of_update` draws.
     """
 
-    def noise_of_update(self, shape: tuple[int, int]) -> dict[str, np.ndarray]:
+    def _set_up(self, *arguments: Any, **keywords: Any) -> None:
+        super()._set_up(*arguments, **keywords)
+        if self.config.hindsight is not None:
+            goals_in(self)
+
+    def noise_of_update(self, shape: tuple[int, int]) -> dict[str, Any]:
         """Noise as data for `shape = (K, batch_size)` transitions."""
         return {}
 
+    def gradient_step(self, state: dict[str, Any], inputs: Any, scalars: Any) -> tuple[dict[str, Any], Any]:
+        """One gradient step, pure: the next state, and `self.report(metrics, td_error)`."""
+        raise NotImplementedError
+
+    def update(self, state: dict[str, Any], inputs: Any, scalars: Any) -> Any:
+        """K gradient steps: the state, the mean of their metrics, and with priorities each row's TD error `[K, B]`."""
+        state, report = ops.fold(self.gradient_step, state, inputs, scalars)
+        return state, report | {"metrics": ops.mean(report["metrics"], 0)}
+
+    def report(self, metrics: Array, td_error: Array) -> dict[str, Array]:
+        """What a gradient step says: its metrics, and where priorities want it the TD error of each row, `[B]`."""
+        return {"metrics": metrics} | ({"td_error": td_error} if self.config.prioritized else {})
+
     @cached_property
     def replay(self) -> ReplayBuffer:
-        return ReplayBuffer(self.config.buffer_size, *self._kept)
+        c = self.config
+        priorities = None
+        if c.prioritized:
+            priorities = Priorities(max(c.buffer_size // c.n_envs, 1) * c.n_envs, c.priority_exponent)
+        arguments = c.buffer_size, c.n_envs, *self.stored, c.gamma, c.n_step, c.length, priorities
+        if c.hindsight is None:
+            return ReplayBuffer(*arguments)
+        return HindsightReplay(*arguments, strategy=c.hindsight, share=c.hindsight_share, goals=goals_in(self))
 
     @cached_property
     def rollout(self) -> RolloutBuffer:
-        return RolloutBuffer(self.config.train_freq, self.config.n_envs, *self._kept)
-
-    @property
-    def _kept(self) -> Any:
-        """Shape and type of an observation and of an action, as they are stored."""
-        head = self.policy.head
-        return (self.observation_space.shape or (), self.observation_dtype), (head.shape, head.dtype)
+        return RolloutBuffer(self.config.train_freq, self.config.n_envs, *self.stored)
 
     def phase(self) -> Any:
         before = self.steps
         self._collect()
-        if self.steps < max(self.config.learning_starts, 1) or len(self.replay) == 0:
+        if self.steps < max(self.config.learning_starts, 1) or not self.replay.is_ready:
             return None
         with self.profile("update"):
             k = self.config.gradient_steps
             inputs = self._inputs(self.steps - before if k < 0 else k, before)
-            self.state, metrics = self.compiled_update(self.state, inputs, self.scalars())
+            self.state, report = self.compiled_update(self.state, inputs, self.scalars())
             self._sync()
-        return metrics
+            if self.replay.priorities is not None:
+                self.replay.priorities.update(self.engine.to_numpy(report["td_error"]))
+        return report["metrics"]
 
     def _inputs(self, k: int, before: int) -> dict[str, Any]:
         shape = (k, self.config.batch_size)
+        if self.replay.priorities is not None:
+            self.replay.priorities.beta = self.config.importance_exponent(self.steps / self.total_steps)
         batch = self.replay.sample(self.rng, shape)
-        del batch["truncated"]  # only a termination stops a bootstrap
-        normalize = self.normalizers.get("observation")
-        if normalize is not None:
-            batch |= {name: normalize(batch[name]) for name in ("observation", "next_observation")}
+        if "observation" in self.normalizers:
+            batch |= {name: self._normalized(batch[name]) for name in ("observation", "next_observation")}
         return {"batch": batch, "tau": self._taus(k, before), "noise": self.noise_of_update(shape)}
+
+    def _normalized(self, seen: Any) -> Any:
+        normalize = self.normalizers["observation"]
+        return seen | {"observation": normalize(seen["observation"])} if self.policy.trunk.cell else normalize(seen)
 
     def _taus(self, k: int, before: int) -> np.ndarray:
         """How much of the online parameters the target takes over at the end of each of the K gradient steps."""
@@ -97,16 +152,30 @@ class OffPolicyAgent(Agent):
         """Into the replay: random actions until `learning_starts`, then the policy's."""
         n_steps, n_envs, head = self.config.train_freq, self.config.n_envs, self.policy.head
         n_random = min(max(-(-(self.config.learning_starts - self.steps) // n_envs), 0), n_steps)
-        random = head.random(self.rng, (n_random, n_envs)) if n_random else ()
-        noise = self.policy.noise(self.rng, (n_steps - n_random, n_envs)) if n_random < n_steps else ()
+        masked = self.config.action_masks
+        draw = head.distribution.noise if masked else head.random
+        random = draw(self.rng, (n_random, n_envs)) if n_random else ()
+        noise: Any = self.policy.noise(self.rng, (n_steps - n_random, n_envs)) if n_random < n_steps else ()
+        at = noise.__getitem__ if isinstance(noise, np.ndarray) else lambda t: tree.map(lambda x: x[t], noise)
 
-        def choose(t: int, seen: np.ndarray) -> np.ndarray:
-            action = random[t] if t < n_random else self.sample(seen, noise[t - n_random])
+        def choose(t: int, seen: Any) -> tuple[np.ndarray, Any]:
+            if t < n_random:
+                action = head.random_among(random[t], self.policy.trunk.mask(seen)) if masked else random[t]
+                remembered = None if self.collector.memory is None else self.mode(seen)[1]
+            else:
+                action, remembered = self.sample(seen, at(t - n_random))
             self.steps += n_envs
-            return action
+            return action, remembered
 
         self.collector.fill(self.rollout, choose, head.to_env, self.profile.seconds, raw=True)
         self.replay.add(self.rollout.transitions())
+
+    def _reset(self) -> None:
+        super()._reset()
+        if isinstance(self.replay, HindsightReplay):
+            self.replay.compute_reward, self.replay.compute_terminated = rewards_of(self)
+        self.replay.every_step_counts = self.collector.stepper.every_step_counts
+        self.replay.cut()
 
     def arrays(self, replay: bool = False) -> dict[str, Any]:
         return super().arrays() | ({"replay": self.replay.arrays()} if replay else {})
@@ -115,3 +184,4 @@ class OffPolicyAgent(Agent):
         super().restore(manifest, arrays)
         if "replay" in arrays:
             self.replay.restore(arrays["replay"])
+

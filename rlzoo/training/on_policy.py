@@ -9,8 +9,9 @@ from inspect import signature
 from typing import Any, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from rlzoo.backend import tree
 from rlzoo.buffers import RolloutBuffer
 from rlzoo.errors import UserError
 from rlzoo.training.agent import Agent
@@ -25,6 +26,12 @@ class OnPolicyConfig(Config):
     """Steps of each environment in a rollout."""
     overlap: bool = False
     """Collect the next rollout while the last is learned from, with the parameters of before: one update stale."""
+
+    @model_validator(mode="after")
+    def _sequences(self) -> OnPolicyConfig:
+        if self.n_steps % self.length:
+            raise ValueError(f"n_steps = {self.n_steps} is no multiple of sequence_length = {self.sequence_length}")
+        return self
 
 
 class OnPolicyAgent(Agent):
@@ -48,10 +55,14 @@ class OnPolicyAgent(Agent):
 
     @cached_property
     def rollout(self) -> RolloutBuffer:
-        head, shape = self.policy.head, self.observation_space.shape or ()
-        return RolloutBuffer(
-            self.config.n_steps, self.config.n_envs, (shape, self.observation_dtype), (head.shape, head.dtype)
-        )
+        return RolloutBuffer(self.config.n_steps, self.config.n_envs, *self.stored)
+
+    @cached_property
+    def sequences(self) -> np.ndarray:
+        """The rollout's steps `[length, n]`, as rows of `[T · N]`: each column a sequence of one environment."""
+        length, n_steps, n_envs = self.config.length, self.config.n_steps, self.config.n_envs
+        rows = np.arange(n_steps * n_envs, dtype=np.int32).reshape(n_steps // length, length, n_envs)
+        return np.moveaxis(rows, 1, 0).reshape(length, -1)
 
     def learn(self, steps: int | None = None, *, callbacks: Sequence[Callback] = (), progress: bool = False) -> Self:
         with ThreadPoolExecutor(1) as self._worker:  # starts its thread when first given work
@@ -73,7 +84,7 @@ class OnPolicyAgent(Agent):
             self._behaviour = self.flat.copy()
         state, ahead = self.state, not self._is_checkpoint(self.steps, self.steps + self._steps_of_phase)
         with self.profile("update"):
-            rollout = {name: x.copy() for name, x in self.rollout.arrays().items()}
+            rollout = tree.map(np.copy, self.rollout.arrays())
             arguments = state, rollout, self.noise_of_update(), self.scalars(), self._behaviour
             updated = self._worker.submit(lambda: self.compiled_update(*arguments))
         try:
@@ -104,6 +115,7 @@ class OnPolicyAgent(Agent):
 
     def _collect(self) -> None:
         noise = self.policy.noise(self.rng, (self.config.n_steps, self.config.n_envs))
+        at = noise.__getitem__ if isinstance(noise, np.ndarray) else lambda t: tree.map(lambda x: x[t], noise)
         self.collector.fill(
-            self.rollout, lambda t, seen: self.sample(seen, noise[t]), self.policy.head.to_env, self.profile.seconds
+            self.rollout, lambda t, seen: self.sample(seen, at(t)), self.policy.head.to_env, self.profile.seconds
         )

@@ -1,0 +1,36 @@
+"""Rainbow (Hessel 2018, arXiv 1710.02298): DQN with all of its switches on, and the settings of its table 1."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from rlzoo.algorithms.dqn import DQN, DQNConfig
+from rlzoo.nn.schedules import Schedule, Scheduled
+
+
+class RainbowConfig(DQNConfig):
+    """The hyperparameters of Rainbow."""
+
+    learning_rate: Scheduled = Schedule(6.25e-5, 6.25e-5)
+    """Adam's step size; a schedule such as linear(1e-3, 0) is allowed."""
+    exploration: Scheduled = Schedule(0.0, 0.0)
+    """Probability of a random action (ε); the noisy layers explore."""
+    dueling: bool = True
+    """One stream for the state's value, one for what each action is above the mean."""
+    noisy: bool = True
+    """Explore by noise on the weights, whose size is learned; set exploration to 0 to leave out ε-greedy."""
+    distributional: bool = True
+    """Learn the probabilities of evenly spaced returns instead of their mean (C51)."""
+    n_step: int = Field(3, ge=1)
+    """Rewards summed before the target's value stands for the rest."""
+    prioritized: bool = True
+    """Draw transitions by their last TD error, and weigh them for it."""
+    priority_exponent: float = Field(0.5, ge=0.0, le=1.0)
+    """How much priorities count (α): 0 draws uniformly."""
+
+
+class Rainbow(DQN):
+    """DQN with double, dueling, noisy and distributional networks, n-step returns and prioritized replay."""
+
+    name = "rainbow"
+    Config = RainbowConfig

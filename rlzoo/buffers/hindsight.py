@@ -1,0 +1,122 @@
+"""Hindsight: transitions taken again as if a goal that was reached had been the aim (Andrychowicz 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from rlzoo.backend import tree
+from rlzoo.buffers.replay import ReplayBuffer
+
+STRATEGIES = ("future", "final", "episode")
+GOAL, REACHED = "desired_goal", "achieved_goal"
+
+
+class HindsightReplay(ReplayBuffer):
+    """A replay whose draws are relabelled, `share` of them, with goals reached in the same episode.
+
+    `strategy` says where: "future", at a step from the drawn one on; "final", at the episode's last; "episode", at any.
+    `goals(observation)` gives the dict with the goals inside what is stored. Before anything is drawn, `compute_reward`
+    and, where the environment has one, `compute_terminated` are to be set: functions of `(achieved, desired)`, arrays
+    `[..., goal]`, to `[...]`.
+    """
+
+    compute_reward: Any = None
+    compute_terminated: Any = None
+
+    def __init__(self, *arguments: Any, strategy: str, share: float,
+                 goals: Callable[[Any], dict[str, Any]] = lambda observation: observation):  # fmt: skip
+        super().__init__(*arguments)
+        self.strategy, self.share, self.goals = strategy, share, goals
+        self.step = np.zeros(self.capacity, np.int64)  # of its episode, from 0
+        self.final = np.full(self.capacity, -1, np.int64)  # the last step of its episode; −1 while it goes on
+        self._step = np.zeros(self.n_envs, np.int64)  # that comes next in each environment
+
+    def add(self, rows: dict[str, Any]) -> None:
+        n, capacity = self.n_envs, self.capacity // self.n_envs
+        done = (rows["terminated"] + rows["truncated"] > 0.0).reshape(-1, n)
+        resets = (rows["valid"] == 0.0).reshape(-1, n)
+        start = self.position + np.arange(n)
+        super().add(rows)
+        for t in range(len(done)):
+            row = (start + t * n) % self.capacity if len(done) <= capacity else self._row_of(t - len(done))
+            if len(done) - t <= capacity:
+                self.step[row], self.final[row] = self._step, -1
+                self._end(done[t], row)
+            self._step = np.where(done[t] | resets[t], 0, self._step + 1)
+
+    def _row_of(self, back: int) -> np.ndarray:
+        """The rows of the step that lies so many before the next, a negative number."""
+        return (self.position + back * self.n_envs + np.arange(self.n_envs)) % self.capacity
+
+    def _end(self, done: np.ndarray, row: np.ndarray) -> None:
+        """Note in all steps of the episodes that end with these rows which their last step is."""
+        for i in done.nonzero()[0].tolist():
+            back = np.arange(min(int(self.step[row[i]]) + 1, self.capacity // self.n_envs))
+            self.final[(row[i] - back * self.n_envs) % self.capacity] = self.step[row[i]]
+
+    def cut(self) -> None:
+        super().cut()
+        if self.size:
+            row = self._row_of(-1)
+            self._end(self.final[row] < 0, row)
+        self._step = np.zeros_like(self._step)
+
+    def transitions(self, rng: np.random.Generator, rows: np.ndarray) -> dict[str, Any]:
+        data, window = self.data, self.window(rows)
+        starts = rows[..., : rows.shape[-1] // self.length]  # a sequence has one goal
+
+        def each(x: np.ndarray) -> np.ndarray:
+            return np.concatenate([x] * self.length, rows.ndim - 1)
+
+        relabel, goal_row = each(rng.random(starts.shape) < self.share), each(self._goal_rows(rng, starts))
+        reached = self.goals(data["next_observation"])[REACHED]
+        wanted = self.goals(data["observation"])[GOAL].take(rows, 0)
+        wide = relabel.reshape(relabel.shape + (1,) * (wanted.ndim - rows.ndim))
+        aims = np.where(wide, reached.take(goal_row, 0), wanted)
+        achieved, desired = reached[window], np.broadcast_to(aims, (len(window), *aims.shape))
+        reward = np.where(relabel, self.compute_reward(achieved, desired), data["reward"][window]).astype(np.float32)
+        terminated = data["terminated"][window]
+        if self.compute_terminated is not None:
+            again = np.asarray(self.compute_terminated(achieved, desired), np.float32)
+            terminated = np.where(relabel, again, terminated).astype(np.float32)
+        total, discount, last = self._n_steps(window, reward, terminated)
+        observation = tree.map(lambda x: x.take(rows, 0), data["observation"])
+        following = tree.map(lambda x: x.take(last, 0), data["next_observation"])
+        for seen in (observation, following):
+            self.goals(seen)[GOAL] = aims
+        return {
+            "observation": observation, "next_observation": following,
+            "action": data["action"].take(rows, 0), "reward": total, "discount": discount,
+        }  # fmt: skip
+
+    def _goal_rows(self, rng: np.random.Generator, rows: np.ndarray) -> np.ndarray:
+        """Rows of the same episode, and the same environment, whose next state gives the goal."""
+        age = (rows - self._oldest) % self.capacity // self.n_envs  # in steps since the oldest in the buffer
+        newest = self.size // self.n_envs - 1 - age  # steps to the newest
+        step, final = self.step[rows], self.final[rows]
+        left = np.where(final < 0, newest, np.minimum(final - step, newest))
+        if self.strategy == "final":
+            ahead = left
+        elif self.strategy == "future":
+            ahead = (rng.random(rows.shape) * (left + 1)).astype(np.int64)
+        else:
+            begun = np.minimum(step, age)
+            ahead = (rng.random(rows.shape) * (begun + left + 1)).astype(np.int64) - begun
+        return (rows + ahead * self.n_envs) % self.capacity
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        episodes = {"step": self.step[: self.size], "final": self.final[: self.size], "next_step": self._step}
+        return super().arrays() | episodes
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        super().restore(arrays)
+        for name, column in (("step", self.step), ("final", self.final)):
+            if arrays[name].shape != (self.size,) or arrays[name].dtype != np.int64:
+                raise ValueError(f"replay {name} is {arrays[name].dtype} {arrays[name].shape}, not int64")
+            column[: self.size] = arrays[name]
+        if arrays["next_step"].shape != (self.n_envs,) or arrays["next_step"].dtype != np.int64:
+            raise ValueError(f"replay next_step is not int64 ({self.n_envs},)")
+        self._step = arrays["next_step"].copy()

@@ -1,0 +1,108 @@
+"""Which actions an environment allows, put beside its observation: `{"action_mask", "observation"}`.
+
+A mask is one number a choice, 1 where the action is allowed: `n` for Discrete(n); for MultiDiscrete those of each
+action one after another. It comes from `info["action_mask"]`, or else from the environment's method `action_masks()`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import VectorEnv, VectorWrapper
+from gymnasium.vector.utils import batch_space
+
+from rlzoo.errors import UserError
+
+KEY, METHOD = "action_mask", "action_masks"
+
+
+def choices(space: spaces.Space) -> int:
+    """How long a mask of these actions is; raises UserError where actions cannot be masked."""
+    if isinstance(space, spaces.Discrete):
+        return int(space.n)
+    if isinstance(space, spaces.MultiDiscrete):
+        return int(space.nvec.sum())
+    raise UserError(f"action masks are for Discrete and MultiDiscrete actions, not for {space}: set it to false")
+
+
+def _with_masks(observation: spaces.Space, action: spaces.Space) -> spaces.Dict:
+    return spaces.Dict({KEY: spaces.MultiBinary(choices(action)), "observation": observation})
+
+
+class MaskedActions(gym.Wrapper):
+    """An environment whose observation carries the mask of the next action."""
+
+    def __init__(self, env: gym.Env):
+        super().__init__(env)
+        self.observation_space = _with_masks(env.observation_space, env.action_space)
+
+    def reset(self, **options: Any) -> Any:
+        observation, info = self.env.reset(**options)
+        return self._seen(observation, info), info
+
+    def step(self, action: Any) -> Any:
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        return self._seen(observation, info, bool(terminated)), reward, terminated, truncated, info
+
+    def _seen(self, observation: Any, info: dict[str, Any], terminated: bool = False) -> dict[str, Any]:
+        mask = info.get(KEY)
+        if mask is None and self.env.has_wrapper_attr(METHOD):
+            mask = self.env.get_wrapper_attr(METHOD)()
+        if mask is None and not terminated:
+            raise UserError(_missing(self.env))
+        return {KEY: checked(mask, choices(self.action_space)), "observation": observation}
+
+
+class MaskedActionsVector(VectorWrapper):
+    """A vector environment whose observations carry masks, from its infos or its environments' method."""
+
+    def __init__(self, env: VectorEnv):
+        super().__init__(env)
+        self.single_observation_space = _with_masks(env.single_observation_space, env.single_action_space)
+        self.observation_space = batch_space(self.single_observation_space, env.num_envs)
+        self.count = choices(env.single_action_space)
+
+    def reset(self, **options: Any) -> Any:
+        observation, info = self.env.reset(**options)
+        return self._seen(observation, info), info
+
+    def step(self, actions: Any) -> Any:
+        observation, reward, terminated, truncated, info = self.env.step(actions)
+        final = info.get("final_obs")
+        if final is not None:
+            of_final = info.get("final_info", {}).get(KEY)
+            wrapped = np.empty(self.num_envs, object)
+            for i in np.flatnonzero(terminated | truncated):
+                mask = None if of_final is None else of_final[i]
+                wrapped[i] = {KEY: checked(mask, self.count), "observation": final[i]}
+            info = info | {"final_obs": wrapped}
+        return self._seen(observation, info), reward, terminated, truncated, info
+
+    def _seen(self, observation: Any, info: dict[str, Any]) -> dict[str, Any]:
+        masks = info.get(KEY)
+        if masks is None:
+            try:
+                masks = self.env.call(METHOD)  # type: ignore[attr-defined]
+            except AttributeError:
+                raise UserError(_missing(self.env)) from None
+        return {KEY: np.stack([checked(mask, self.count) for mask in masks]), "observation": observation}
+
+
+def checked(mask: Any, count: int) -> np.ndarray:
+    """A mask as int8; where none is given or nothing is allowed (an episode's end), all ones."""
+    if mask is None:
+        return np.ones(count, np.int8)
+    array = np.asarray(mask).reshape(-1).astype(np.int8)
+    if len(array) != count:
+        raise UserError(f"an action mask of {len(array)} choices does not fit the action space, which has {count}")
+    return array if array.any() else np.ones(count, np.int8)
+
+
+def _missing(env: Any) -> str:
+    return (
+        f"{env} gives no action mask: put one into info['{KEY}'], at reset and at each step, or give the environment "
+        f"a method {METHOD}(); without masks, set action_masks = false"
+    )

@@ -1,0 +1,122 @@
+"""The trunk of every network: from what an agent sees to features, with what it remembers and what it may do.
+
+What is seen at a step is a tree of arrays `[N, ...]`. Mostly it is the environment's observation and nothing else. With
+action masks it is `{"action_mask", "observation"}`. A recurrent trunk takes `{"observation", "memory", "first"}` around
+that: the state of its cell before the step, zero where an episode begins, and 1 in `first` there. Buffers keep the tree
+as it is, so what was remembered is at hand wherever a step is learned from.
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from gymnasium import spaces
+
+from rlzoo.backend import ops, tree
+from rlzoo.errors import UserError
+from rlzoo.nn import GRUCell, Layer, LSTMCell
+from rlzoo.policies.encoders import encoder_for
+from rlzoo.policies.spaces import example, has_image
+
+Array = Any
+Params = dict[str, Any]
+CELLS: dict[str, type[Layer]] = {"lstm": LSTMCell, "gru": GRUCell}
+
+
+class Features(NamedTuple):
+    """What the networks behind the trunk are given."""
+
+    values: Array  # `[N, F]`
+    mask: Array | None = None  # `[N, choices]`, 1 where an action is allowed; None where all are
+    memory: Any = None  # the cell's state after the step; None without one
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """An encoder of the space and, if recurrent, a cell behind it, learned through sequences of `length` steps.
+
+    `masked` says that the space is a Dict of "action_mask" and "observation".
+    """
+
+    space: spaces.Space
+    encoder: Layer
+    cell: Any = None
+    length: int = 1
+    masked: bool = False
+
+    @classmethod
+    def of(cls, space: spaces.Space, recurrent: str | None = None, units: int = 64, length: int = 1,
+           masked: bool = False) -> Trunk:  # fmt: skip
+        seen = space["observation"] if masked else space  # type: ignore[index]
+        cell = None if recurrent is None else CELLS[recurrent](units)  # type: ignore[call-arg]
+        return cls(space, encoder_for(seen), cell, length if cell is not None else 1, masked)
+
+    @property
+    def has_image(self) -> bool:
+        return has_image(self.space)
+
+    @property
+    def _seen(self) -> Any:
+        return self.space["observation"] if self.masked else self.space  # type: ignore[index]
+
+    @property
+    def size(self) -> int:
+        """Features of one step."""
+        return self.cell.units if self.cell is not None else self.encoder.output_shape(self._seen.shape or ())[0]
+
+    def init(self, rng: np.random.Generator) -> Params:
+        shape = self._seen.shape or ()
+        encoder = self.encoder.init(rng, shape)
+        if self.cell is None:
+            return encoder
+        return {"encoder": encoder, "cell": self.cell.init(rng, self.encoder.output_shape(shape))}
+
+    def example(self, normalized: bool = False) -> Any:
+        """What is seen at one step, as zeros of the types it is stored in."""
+        observation = example(self.space, normalized)
+        if self.cell is None:
+            return observation
+        memory = tree.map(lambda state: state[0], self.cell.initial_state(1))
+        return {"observation": observation, "memory": memory, "first": np.zeros((), np.float32)}
+
+    def mask(self, seen: Any) -> Array | None:
+        """What is allowed, `[N, choices]`; None where all is."""
+        if not self.masked:
+            return None
+        return (seen if self.cell is None else seen["observation"])["action_mask"]
+
+    def __call__(self, params: Params, seen: Any, through_time: bool = False) -> Features:
+        """Features of N steps, each from what was remembered before it.
+
+        `through_time` takes them as sequences, `[length · B]` with the steps of one time side by side: memory is what
+        it was before the first, then what this makes of it, zero again where an episode begins. So gradients flow
+        through the steps of a sequence.
+        """
+        observation, mask = seen if self.cell is None else seen["observation"], self.mask(seen)
+        if self.masked:
+            observation = observation["observation"]
+        if self.cell is None:
+            return Features(self.encoder(params, observation), mask)
+        x = self.encoder(params["encoder"], observation)
+        if not through_time or self.length == 1:
+            values, memory = self.cell(params["cell"], x, seen["memory"])
+            return Features(values, mask, memory)
+        return self._through_time(params["cell"], x, seen, mask)
+
+    def _through_time(self, params: Params, x: Array, seen: Any, mask: Array | None) -> Features:
+        if x.shape[0] % self.length:
+            raise UserError(f"{x.shape[0]} steps are no sequences of {self.length}: sequence_length must divide them")
+        sizes = [x.shape[0] // self.length] * self.length
+        steps = ops.split(x, sizes)
+        going_on = ops.split(1.0 - ops.expand_dims(seen["first"], -1), sizes)
+        memory = tree.map(lambda state: ops.split(state, sizes)[0], seen["memory"])
+        values = []
+        for step, keep in zip(steps, going_on, strict=True):
+            memory = tree.map(partial(operator.mul, keep), memory)
+            value, memory = self.cell(params, step, memory)
+            values.append(value)
+        return Features(ops.concat(values), mask, memory)

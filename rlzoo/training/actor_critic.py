@@ -1,0 +1,108 @@
+"""What on-policy actor-critics share: the values, advantages and returns of a rollout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+from pydantic import Field
+
+from rlzoo.backend import ops, tree
+from rlzoo.nn.returns import generalized_advantage
+from rlzoo.policies import ActorCritic
+from rlzoo.training.on_policy import OnPolicyAgent, OnPolicyConfig
+
+Array = Any
+
+
+class ActorCriticConfig(OnPolicyConfig):
+    """What every on-policy actor-critic has."""
+
+    gae_lambda: float = Field(0.95, ge=0.0, le=1.0)
+    """λ of the generalized advantage: 0 trusts the critic, 1 the rewards."""
+    normalize_advantage: bool = True
+    """Advantages of a minibatch shifted and scaled to zero mean and unit variance."""
+    log_std_init: float = 0.0
+    """Initial log standard deviation of continuous actions."""
+    sde: bool = False
+    """Explore continuous actions by noise that depends on the state (gSDE)."""
+    sde_sample_freq: int = Field(-1, ge=-1)
+    """Steps that such noise is kept for; −1 keeps it for a whole rollout."""
+
+
+class ActorCriticAgent(OnPolicyAgent):
+    """An on-policy agent whose policy is an `ActorCritic`."""
+
+    keeps_outputs = False  # whether the update wants the old distributions, for divergences
+
+    def build_policy(self, observation_space: gym.Space, action_space: gym.Space) -> ActorCritic:
+        c, trunk = self.config, self.trunk(observation_space)
+        every = c.sde_sample_freq if c.sde else None
+        return ActorCritic.of(
+            trunk, action_space, c.hidden, c.activation, log_std=c.log_std_init, sde_every=every
+        )  # fmt: skip
+
+    def advantages(self, parameters: Array, rollout: dict[str, Any],
+                   behaviour: Array | None = None) -> tuple[dict[str, Any], Array]:  # fmt: skip
+        """Old log-probabilities and values, advantages and returns of every step, `[T · N, ...]`; explained variance.
+
+        Log-probabilities, and with `keeps_outputs` the "outputs" they were made of, are those of the policy that acted:
+        of `behaviour`, where that is not `parameters`. Values are always fresh. Where a step may be spent on a reset,
+        there is a "weight", 0 at such a step.
+        """
+        size = self.config.n_steps * self.config.n_envs
+        flat = tree.map(lambda x: ops.reshape(x, (size, *x.shape[2:])), rollout)
+        params, policy = self.layout.split(parameters), self.policy
+        features = policy.features(params, flat["observation"])
+        value = policy.value(params, features)
+        next_value = policy.value(params, policy.features(params, flat["next_observation"]))
+        if behaviour is not None:
+            params = self.layout.split(behaviour)
+            features = policy.features(params, flat["observation"])
+        outputs = policy.parameters_of_action(params, features)
+        log_prob = policy.head.distribution.log_prob(outputs, flat["action"])
+        over_time = rollout["reward"].shape
+        advantage = generalized_advantage(
+            rollout["reward"], ops.reshape(value, over_time), ops.reshape(next_value, over_time),
+            rollout["terminated"], rollout["done"], self.config.gamma, self.config.gae_lambda,
+        )  # fmt: skip
+        advantage = ops.reshape(advantage, (size,))
+        returns = advantage + value
+        weight = None if self.collector.stepper.every_step_counts else flat["valid"]
+        residual = variance(advantage, weight) / (variance(returns, weight) + 1e-8)
+        batch = {
+            "observation": flat["observation"], "action": flat["action"], "log_prob": log_prob,
+            "value": value, "advantage": advantage, "return": returns,
+        }  # fmt: skip
+        if weight is not None:
+            batch["weight"] = weight
+        if self.keeps_outputs:  # a log standard deviation that is no row's own becomes one of each
+            is_gaussian = isinstance(outputs, tuple)
+            batch["outputs"] = (outputs[0], outputs[1] + 0.0 * outputs[0]) if is_gaussian else outputs
+        return batch, 1.0 - residual
+
+    def in_sequences(self, batch: Any) -> Any:
+        """Arrays `[T · N, ...]` with the steps of sequences where a recurrent policy wants them; else as they are."""
+        if self.config.length == 1:
+            return batch
+        rows = self.sequences.reshape(-1)
+        return tree.map(lambda x: ops.take(x, ops.asarray(rows, x)), batch)
+
+    def normalized(self, advantage: Array, weight: Array | None) -> Array:
+        """Zero mean and unit variance, if the config wants it."""
+        if not self.config.normalize_advantage:
+            return advantage
+        centred = advantage - mean(advantage, weight)
+        return centred / (ops.sqrt(mean(ops.square(centred), weight)) + 1e-8)
+
+
+def mean(x: Array, weight: Array | None) -> Array:
+    """The mean over steps that count: those where no environment was resetting; without a weight, all."""
+    if weight is None:
+        return ops.mean(x)
+    return ops.sum(x * weight) / ops.maximum(ops.sum(weight), 1.0)
+
+
+def variance(x: Array, weight: Array | None) -> Array:
+    """The variance over steps that count."""
+    return mean(ops.square(x - mean(x, weight)), weight)
