@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from gymnasium.vector import VectorEnv
 from threadpoolctl import threadpool_limits
 
@@ -42,8 +43,8 @@ def in_turns(calls: dict[str, Callable[[], Any]], rounds: int, repeats: int) -> 
 def acting(agent: Any, rounds: int) -> dict[str, float]:
     """The policy on as many observations as the agent has environments."""
     observation = agent.collector.raw
-    seen = observation.astype(agent.observation_dtype)
-    noise = agent.policy.noise(agent.rng, (len(seen),))
+    seen = observation.astype(np.float32)
+    (noise,) = agent.policy.noise(agent.rng, (1, len(seen)))
     calls = {
         "deterministic": lambda: agent.act(observation),
         "sampling": lambda: agent.act(observation, deterministic=False),
@@ -68,7 +69,7 @@ def collecting(agent: Any, alone: VectorEnv, rounds: int) -> dict[str, float]:
                 alone.step(action)
 
         def collect(actions: Any = actions) -> None:
-            collector.fill(rollout, lambda t, seen: actions[t], to_env, seconds)
+            collector.fill(rollout, lambda t, seen: (actions[t], None), to_env, seconds)
 
         both = [(step_alone, "vector_step"), (collect, "collected_step")]
         for call, name in both if i % 2 else both[::-1]:

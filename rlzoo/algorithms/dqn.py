@@ -36,7 +36,7 @@ class DQNConfig(OffPolicyConfig):
     """Transitions a gradient step."""
     train_freq: int = Field(4, ge=1)
     """Steps of each environment between updates."""
-    tau: float = Field(1.0, gt=0.0, le=1.0)
+    tau: Scheduled = Schedule(1.0, 1.0)
     """Share of the online parameters that a target update mixes in; 1 copies them."""
     target_update_interval: int = Field(10_000, ge=0)
     """Environment steps between target updates; 0 updates the target after every gradient step."""

@@ -39,7 +39,7 @@ class PPOConfig(ActorCriticConfig):
     """How far a value may leave its old one in the value loss; none does not clip."""
     entropy_coefficient: Scheduled = Schedule(0.0, 0.0)
     """Weight of the entropy bonus (c₂ of eq. 9)."""
-    value_coefficient: float = Field(0.5, ge=0.0)
+    value_coefficient: Scheduled = Schedule(0.5, 0.5)
     """Weight of the value loss (c₁ of eq. 9)."""
     max_grad_norm: float = Field(0.5, gt=0.0)
     """Norm that the gradient is clipped to."""
@@ -169,7 +169,7 @@ class PPO(ActorCriticAgent):
         value_loss = mean(error, weight)
 
         entropy = mean(policy.head.distribution.entropy(outputs), weight)
-        loss = policy_loss + c.value_coefficient * value_loss - scalars["entropy_coefficient"] * entropy
+        loss = policy_loss + scalars["value_coefficient"] * value_loss - scalars["entropy_coefficient"] * entropy
 
         approx_kl = mean(ratio - 1.0 - log_ratio, weight)  # k₃ of Schulman's note on approximating the KL divergence
         clipped = ops.astype(ops.greater(ops.abs(ratio - 1.0), clip), "float32")

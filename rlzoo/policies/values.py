@@ -9,7 +9,8 @@ import numpy as np
 from gymnasium import spaces
 
 from rlzoo.backend import ops, tree
-from rlzoo.nn import Dueling, ExpectedReturn, Layer, Sequential, mlp
+from rlzoo.nn import Dueling, Layer, Sequential, mlp
+from rlzoo.nn.return_distributions import ReturnDistribution
 from rlzoo.policies.heads import Head, allowed, discrete_head
 from rlzoo.policies.networks import Params, Policy
 from rlzoo.policies.trunk import Features, Trunk
@@ -28,11 +29,11 @@ class QNetwork(Policy):
     trunk: Trunk
     network: Layer
     head: Head
-    returns: Any = ExpectedReturn()
+    returns: ReturnDistribution
 
     @classmethod
     def of(cls, trunk: Trunk, action: spaces.Space, hidden: tuple[int, ...], activation: str, algorithm: str,
-           returns: Any = ExpectedReturn(), dueling: bool = False, noisy: bool = False) -> QNetwork:  # fmt: skip
+           returns: ReturnDistribution, dueling: bool = False, noisy: bool = False) -> QNetwork:  # fmt: skip
         head = discrete_head(action, algorithm)
         actions, size = head.distribution.size, int(np.prod(returns.shape))
 

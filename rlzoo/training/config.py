@@ -7,7 +7,7 @@ import types
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
@@ -25,6 +25,8 @@ class Config(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True, arbitrary_types_allowed=True
     )
+
+    outside: ClassVar[frozenset[str]] = frozenset()  # schedules that are read outside the compiled update
 
     steps: int = Field(1_000_000, ge=1)
     """Environment steps to train for, over all environments together."""
@@ -108,8 +110,8 @@ class Config(BaseModel):
         return value
 
     def scalars(self, progress: float) -> dict[str, float]:
-        """The value of every schedule at this progress (0 to 1)."""
-        values = {name: getattr(self, name) for name in type(self).model_fields}
+        """The value at this progress (0 to 1) of every schedule that the update takes."""
+        values = {name: getattr(self, name) for name in type(self).model_fields if name not in self.outside}
         return {name: value(progress) for name, value in values.items() if isinstance(value, Schedule)}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
@@ -23,6 +23,8 @@ Array = Any
 class OffPolicyConfig(Config):
     """What every off-policy algorithm has."""
 
+    outside: ClassVar = frozenset({"tau", "importance_exponent", "exploration", "exploration_deviation"})
+
     buffer_size: int = Field(1_000_000, ge=1)
     """Transitions that the replay buffer holds."""
     learning_starts: int = Field(100, ge=0)
@@ -33,7 +35,7 @@ class OffPolicyConfig(Config):
     """Gradient steps an update; −1 makes as many as environment steps were taken since the last."""
     batch_size: int = Field(256, ge=1)
     """Transitions a gradient step."""
-    tau: float = Field(0.005, gt=0.0, le=1.0)
+    tau: Scheduled = Schedule(0.005, 0.005)
     """Share of the online parameters that a target update mixes in; 1 copies them."""
     target_update_interval: int = Field(0, ge=0)
     """Environment steps between target updates; 0 updates the target after every gradient step."""
@@ -49,6 +51,13 @@ class OffPolicyConfig(Config):
     """Learn again with goals that were reached, drawn from the episode: future, final, episode or none."""
     hindsight_share: float = Field(0.8, ge=0.0, le=1.0)
     """Share of transitions whose goal is replaced by one that was reached."""
+
+    @field_validator("tau")
+    @classmethod
+    def _tau(cls, value: Schedule) -> Schedule:
+        if not (0.0 < value.start <= 1.0 and 0.0 <= value.end <= 1.0):
+            raise ValueError("a share within 0 and 1")
+        return value
 
     @field_validator("hindsight")
     @classmethod
@@ -141,11 +150,11 @@ class OffPolicyAgent(Agent):
 
     def _taus(self, k: int, before: int) -> np.ndarray:
         """How much of the online parameters the target takes over at the end of each of the K gradient steps."""
-        interval = self.config.target_update_interval
+        interval, tau = self.config.target_update_interval, self.config.tau(self.steps / self.total_steps)
         if interval == 0:
-            return np.full(k, self.config.tau, np.float32)
+            return np.full(k, tau, np.float32)
         taus = np.zeros(k, np.float32)
-        taus[-1] = self.config.tau if self.steps // interval > before // interval else 0.0
+        taus[-1] = tau if self.steps // interval > before // interval else 0.0
         return taus
 
     def _collect(self) -> None:
