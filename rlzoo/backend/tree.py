@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 Structure = Any  # hashable description of a tree without its leaves
 LEAF: Structure = "*"
 
@@ -60,6 +62,11 @@ def map(function: Callable[[Any], Any], tree: Any) -> Any:
         return function(tree)
     leaves, structure = flatten(tree)
     return unflatten(structure, [function(leaf) for leaf in leaves])
+
+
+def at(tree: Any, i: int) -> Any:
+    """The i-th along the leading axis of every leaf."""
+    return tree[i] if isinstance(tree, np.ndarray) else map(lambda leaf: leaf[i], tree)
 
 
 def loop(step: Callable[..., Any], carry: Any, inputs: Any, constants: Any, stack: Callable[[Any], Any]) -> Any:

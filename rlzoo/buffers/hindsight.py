@@ -35,14 +35,12 @@ class HindsightReplay(ReplayBuffer):
         self._step = np.zeros(self.n_envs, np.int64)  # that comes next in each environment
 
     def add(self, rows: dict[str, Any]) -> None:
-        n, capacity = self.n_envs, self.capacity // self.n_envs
-        done = (rows["terminated"] + rows["truncated"] > 0.0).reshape(-1, n)
-        resets = (rows["valid"] == 0.0).reshape(-1, n)
-        start = self.position + np.arange(n)
+        done = (rows["terminated"] + rows["truncated"] > 0.0).reshape(-1, self.n_envs)
+        resets = (rows["valid"] == 0.0).reshape(-1, self.n_envs)
         super().add(rows)
         for t in range(len(done)):
-            row = (start + t * n) % self.capacity if len(done) <= capacity else self._row_of(t - len(done))
-            if len(done) - t <= capacity:
+            row = self._row_of(t - len(done))
+            if len(done) - t <= self.capacity // self.n_envs:  # else it was overwritten at once
                 self.step[row], self.final[row] = self._step, -1
                 self._end(done[t], row)
             self._step = np.where(done[t] | resets[t], 0, self._step + 1)

@@ -53,6 +53,9 @@ class RolloutBuffer:
         for now, after in zip(self._now, self._next, strict=True):
             after[:-1] = now[1:]
         for t, observation in [(-1, last), *ends]:
+            if self.structure is tree.LEAF:
+                self._next[0][t] = observation
+                continue
             for column, leaf in zip(self._next, tree.flatten(observation)[0], strict=True):
                 column[t] = leaf
 

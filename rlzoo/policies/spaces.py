@@ -120,17 +120,27 @@ def rows(space: spaces.Space, observation: Any) -> tuple[Any, bool]:
 
     Raises UserError if a shape is not the space's.
     """
+    if parts_of(space) is None:
+        return _leaf_rows(space, observation)
     single: list[bool] = []
 
-    def one_of(leaf: spaces.Space, x: Any) -> np.ndarray:
-        array, shape = np.asarray(x), leaf.shape or ()
-        single.append(array.shape == shape)
-        if not single[-1] and array.shape[1:] != shape:
-            raise UserError(f"observation of shape {array.shape} is not valid: expected {shape} or (N, *{shape})")
-        return array[None] if single[-1] else array
+    def of_leaf(leaf: spaces.Space, x: Any) -> np.ndarray:
+        array, one = _leaf_rows(leaf, x)
+        single.append(one)
+        return array
 
     try:
-        found = _map(space, one_of, observation)
+        found = _map(space, of_leaf, observation)
     except (KeyError, IndexError, TypeError):
         raise UserError(f"observation {observation!r} is not valid: expected one of {space}") from None
+    if any(single) != all(single):
+        raise UserError(f"observation {observation!r} is not valid: some of its parts are batches and some are not")
     return found, single[0]
+
+
+def _leaf_rows(space: spaces.Space, observation: Any) -> tuple[np.ndarray, bool]:
+    array, shape = np.asarray(observation), space.shape or ()
+    one = array.shape == shape
+    if not one and array.shape[1:] != shape:
+        raise UserError(f"observation of shape {array.shape} is not valid: expected {shape} or (N, *{shape})")
+    return (array[None] if one else array), one

@@ -71,8 +71,8 @@ class Actor:
 
     def explore(self, seen: Any, rng: np.random.Generator) -> tuple[np.ndarray, Any]:
         """Stochastic actions, with noise from `rng`."""
-        n = len(tree.flatten(seen)[0][0])
-        return self.sample(seen, tree.map(lambda x: x[0], self.policy.noise(rng, (1, n))))
+        n = len(seen) if isinstance(seen, np.ndarray) else len(tree.flatten(seen)[0][0])
+        return self.sample(seen, tree.at(self.policy.noise(rng, (1, n)), 0))
 
     def memory(self, n: int = 1) -> Memory:
         """What a recurrent agent remembers of `n` episodes, at their beginning, to be handed to `act`.
@@ -116,6 +116,9 @@ class Actor:
         batch, one = rows(self.observation_space, observation)
         seen = self._prepared(batch)
         if memory is not None:
+            n = len(tree.flatten(seen)[0][0])
+            if len(memory.first) != n:
+                raise UserError(f"memory of {len(memory.first)} episodes for {n} observations: use agent.memory({n})")
             seen = memory.around(seen)
         action, remembered = self.mode(seen) if rng is None else self.explore(seen, rng)
         if memory is not None:
@@ -128,6 +131,8 @@ class Actor:
         normalize = self.normalizers.get("observation")
         if normalize is not None:
             observation = normalize(observation)
+        if isinstance(observation, np.ndarray):
+            return observation.astype(self._leaf_types[0], copy=False)
         leaves, structure = tree.flatten(observation)
         kept = zip(leaves, self._leaf_types, strict=True)
         return tree.unflatten(structure, [leaf.astype(dtype, copy=False) for leaf, dtype in kept])

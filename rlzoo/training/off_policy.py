@@ -165,14 +165,13 @@ class OffPolicyAgent(Agent):
         draw = head.distribution.noise if masked else head.random
         random = draw(self.rng, (n_random, n_envs)) if n_random else ()
         noise: Any = self.policy.noise(self.rng, (n_steps - n_random, n_envs)) if n_random < n_steps else ()
-        at = noise.__getitem__ if isinstance(noise, np.ndarray) else lambda t: tree.map(lambda x: x[t], noise)
 
         def choose(t: int, seen: Any) -> tuple[np.ndarray, Any]:
             if t < n_random:
                 action = head.random_among(random[t], self.policy.trunk.mask(seen)) if masked else random[t]
                 remembered = None if self.collector.memory is None else self.mode(seen)[1]
             else:
-                action, remembered = self.sample(seen, at(t - n_random))
+                action, remembered = self.sample(seen, tree.at(noise, t - n_random))
             self.steps += n_envs
             return action, remembered
 

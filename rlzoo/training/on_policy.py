@@ -115,7 +115,7 @@ class OnPolicyAgent(Agent):
 
     def _collect(self) -> None:
         noise = self.policy.noise(self.rng, (self.config.n_steps, self.config.n_envs))
-        at = noise.__getitem__ if isinstance(noise, np.ndarray) else lambda t: tree.map(lambda x: x[t], noise)
         self.collector.fill(
-            self.rollout, lambda t, seen: self.sample(seen, at(t)), self.policy.head.to_env, self.profile.seconds
-        )
+            self.rollout, lambda t, seen: self.sample(seen, tree.at(noise, t)), self.policy.head.to_env,
+            self.profile.seconds,
+        )  # fmt: skip
