@@ -12,7 +12,7 @@ from typing import Any
 
 
 def score_of(algorithm: str, env: str) -> dict[str, Any] | None:
-    """Mean and standard deviation of the peers' returns, their training steps and evaluation episodes, if they have any."""
+    """Mean and deviation of the peers' returns, their training steps and episodes evaluated; None if there is none."""
     return _scores().get((algorithm, _without_version(env)))
 
 

@@ -12,11 +12,11 @@ HEAD = """\
 # Scores
 
 Made by `python -m benchmarks.scores` from `scores.json`. Each seed was trained for the whole budget with the
-hyperparameters that `rlzoo show ALGORITHM ENVIRONMENT` prints, then played 100 episodes by its deterministic policy with
-the parameters it ended with; no seed and no checkpoint was chosen. Score: mean over seeds (lowest to highest seed); of a
-single seed ± its standard deviation over episodes. Peers: mean ± standard deviation over episodes of one agent, as RL
-Baselines3 Zoo reports it, on its version of the environment. Reached: seeds whose mean is the peers' or more, or short
-of it by less than two standard errors of the difference.
+hyperparameters that `rlzoo show ALGORITHM ENVIRONMENT` prints, then played 100 episodes by its deterministic policy,
+with the parameters it ended with; no seed and no checkpoint was chosen. Score: mean over seeds (lowest to highest
+seed); of a single seed ± its standard deviation over episodes. Peers: mean ± standard deviation over episodes of one
+agent, as RL Baselines3 Zoo reports it, on its version of the environment. Reached: seeds whose mean is the peers' or
+more, or short of it by less than two standard errors of the difference.
 """
 COLUMNS = ("algorithm", "engine", "steps", "seeds", "score", "peers", "reached", "seconds a seed")
 
