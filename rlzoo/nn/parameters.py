@@ -35,7 +35,10 @@ class Layout:
 
     def _pieces(self, flat: Array) -> list[Array]:
         pieces = ops.split(flat, self.sizes)
-        return [ops.reshape(piece, shape) for piece, shape in zip(pieces, self.shapes, strict=True)]
+        return [
+            piece if len(shape) == 1 else ops.reshape(piece, shape)  # an operation costs, where steps are small
+            for piece, shape in zip(pieces, self.shapes, strict=True)
+        ]
 
     def value_and_grad(
         self, loss: Callable[[dict[str, Any]], tuple[Array, Any]], flat: Array
@@ -49,7 +52,11 @@ class Layout:
             return loss(tree.unflatten(self.structure, pieces))
 
         value, auxiliary, gradients = ops.value_and_grad(of_pieces, self._pieces(flat))
-        return value, auxiliary, ops.concat([ops.reshape(gradient, (-1,)) for gradient in gradients])
+        return value, auxiliary, self._joined(gradients)
+
+    @staticmethod
+    def _joined(pieces: list[Array]) -> Array:
+        return ops.concat([piece if len(piece.shape) == 1 else ops.reshape(piece, (-1,)) for piece in pieces])
 
     def hessian_product(self, function: Callable[[dict[str, Any]], Array], flat: Array, vector: Array) -> Array:
         """H v, flat, where H are the second derivatives of `function(params) -> scalar` at `flat`.
@@ -69,7 +76,7 @@ class Layout:
 
         parts = self._pieces(vector)
         _, _, product = ops.value_and_grad(slope, self._pieces(flat))
-        return ops.concat([ops.reshape(piece, (-1,)) for piece in product])
+        return self._joined(product)
 
     def range(self, *groups: str) -> tuple[int, int]:
         """First and last-plus-one position of all that lies under these neighbouring top-level names."""
