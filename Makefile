@@ -23,7 +23,7 @@ ALL_EXTRAS = $(subst $(space),$(comma),$(strip $(ENGINES) envpool box2d dev))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train test test-learning lint format typecheck bench clean
+.PHONY: help train test test-learning lint format typecheck docs bench clean
 
 ifneq (,$(filter train,$(MAKECMDGOALS)))
 ifeq (,$(filter $(ENGINES),$(BACKEND)))
@@ -55,6 +55,9 @@ format: $(VENV)/.installed-dev ## sort imports, mend what ruff can mend, and lay
 
 typecheck: $(VENV)/.installed-dev ## check types with mypy
 	$(RUN) mypy
+
+docs: $(VENV)/.installed-dev ## write docs/algorithms/, a page an algorithm and the table of what combines
+	$(VENV)/bin/python docs/pages.py
 
 bench: $(VENV)/.installed-test $(VENV)/.installed-mujoco $(PEERS)/.installed ## measure speed beside Stable-Baselines3 and SBX [ARGS="..."]
 	$(RUN) benchmarks.speed $(ARGS)

@@ -58,7 +58,7 @@ class DiscreteSAC(SAC):
         return batch["reward"] + batch["discount"] * ops.sum(soft, -1)
 
     def loss(self, params: Any, batch: dict[str, Any], target: Array, noise: Any, scalars: Any) -> tuple[Array, Any]:
-        """The critics' errors, π(s)ᵀ (α log π(s) − min_i Q_i(s)) (eq. 12) and the temperature's loss (eq. 11)."""
+        """Σ_i ½ (Q_i(s, a) − y)² + π(s)ᵀ (α log π(s) − min_i Q_i(s)) (eq. 12) + the temperature's loss (eq. 11)."""
         policy, weight = self.policy, batch.get("weight")
         features = policy.features(params, batch["observation"], through_time=True)
         chosen = ops.one_hot(batch["action"], policy.head.distribution.size)

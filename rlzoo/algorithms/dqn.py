@@ -156,7 +156,7 @@ class DQN(OffPolicyAgent):
         return policy.returns.backup(policy.of_action(outputs, action), batch["reward"], batch["discount"])
 
     def loss(self, params: Any, batch: dict[str, Any], target: Array, noise: dict[str, Any]) -> tuple[Array, Any]:
-        """The error of what is said of the return of the action taken, by the kind of distribution it is."""
+        """huber(Q(s, a) − y) (Mnih 2015, algorithm 1), or what the distribution of returns has for an error."""
         policy = self.policy
         features = policy.features(params, batch["observation"], through_time=True)
         outputs = policy.of_action(policy.outputs(params, features, noise.get("online")), batch["action"])

@@ -145,7 +145,10 @@ class PPO(ActorCriticAgent):
         return {"state": new, "going": going}, metrics
 
     def loss(self, params: Any, batch: dict[str, Array], scalars: Any) -> tuple[Array, Array]:
-        """−L of eq. 9: the surrogate, clipped (eq. 7) or penalized (eq. 8), the value loss and the entropy bonus."""
+        """−surrogate + c₁ (V(s) − G)² − c₂ H (eq. 9), averaged, with ρ = π(a | s) / π_old(a | s).
+
+        The surrogate is min(ρ A, clip(ρ, 1 − ε, 1 + ε) A) (eq. 7), or ρ A − β KL(π_old, π) (eq. 8).
+        """
         c, policy, weight, clip = self.config, self.policy, batch.get("weight"), scalars["clip_range"]
         features = policy.features(params, batch["observation"], through_time=True)
         outputs = policy.parameters_of_action(params, features)

@@ -30,7 +30,7 @@ class RainbowConfig(DQNConfig):
 
 
 class Rainbow(DQN):
-    """DQN with double, dueling, noisy and distributional networks, n-step returns and prioritized replay."""
+    """DQN with dueling, noisy and distributional networks, n-step returns and priorities, for discrete actions."""
 
     name = "rainbow"
     Config = RainbowConfig

@@ -113,7 +113,10 @@ class SAC(OffPolicyAgent):
 
     def loss(self, params: Any, batch: dict[str, Any], target: Array, noise: dict[str, Array],
              scalars: Any) -> tuple[Array, Any]:  # fmt: skip
-        """J_Q (eq. 5) + J_π (eq. 9) + J(α) (eq. 18), each a function of its own parameters."""
+        """J_Q + J_π + J(α), each a function of its own parameters.
+
+        J_Q = Σ_i ½ (Q_i(s, a) − y)² (eq. 5); J_π = α log π(a | s) − min_i Q_i(s, a) with a from the policy (eq. 9).
+        """
         policy, weight = self.policy, batch.get("weight")
         features = policy.features(params, batch["observation"], through_time=True)
         values = policy.values(params, features, batch["action"])

@@ -118,7 +118,7 @@ class TD3(OffPolicyAgent):
         return batch["reward"] + batch["discount"] * smallest(policy.values(params, features, action))
 
     def loss(self, params: Any, batch: dict[str, Any], target: Array) -> tuple[Array, Any]:
-        """The critics' squared errors, and −Q_1(s, π(s)), a function of the actor alone (algorithm 1)."""
+        """Σ_i (Q_i(s, a) − y)², and −Q_1(s, π(s)), a function of the actor alone (algorithm 1)."""
         policy, weight = self.policy, batch.get("weight")
         features = policy.features(params, batch["observation"], through_time=True)
         values = policy.values(params, features, batch["action"])

@@ -95,7 +95,7 @@ class TRPO(ActorCriticAgent):
         return self.policy.parameters_of_action(params, features)
 
     def surrogate(self, params: Any, batch: dict[str, Any]) -> tuple[Array, Array]:
-        """−E[π / π_old A] (eq. 14), and the entropy."""
+        """−E[π(a | s) / π_old(a | s) A] (eq. 14), and the entropy."""
         distribution, outputs, weight = self.policy.head.distribution, self.outputs(params, batch), batch.get("weight")
         ratio = ops.exp(distribution.log_prob(outputs, batch["action"]) - batch["log_prob"])
         return -mean(ratio * batch["advantage"], weight), mean(distribution.entropy(outputs), weight)

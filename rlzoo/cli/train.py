@@ -15,7 +15,7 @@ from rlzoo.errors import UserError
 
 def train(
     context: typer.Context,
-    algo: Annotated[str | None, typer.Option(metavar="NAME", help="Algorithm: ppo, dqn or sac.")] = None,
+    algo: Annotated[str | None, typer.Option(metavar="NAME", help="Algorithm; `rlzoo list algos`.")] = None,
     env: Annotated[str | None, typer.Option(metavar="ID", help="Gymnasium id, or package.module:EnvId.")] = None,
     backend: Annotated[
         str | None, typer.Option(metavar="NAME", help="Engine: auto, jax, torch, tensorflow or mindspore.")

@@ -99,7 +99,10 @@ class QuantileReturn:
         return ops.expand_dims(reward, -1) + ops.expand_dims(discount, -1) * outputs
 
     def error(self, outputs: Array, target: Array) -> Array:
-        """The quantile Huber loss (eq. 10): summed over our quantiles `[N, count]`, averaged over the target's."""
+        """The quantile Huber loss (eq. 10), Σ_i mean_j |τ_i − 1(δ_ij < 0)| huber(δ_ij), with δ_ij = y_j − θ_i.
+
+        θ `[N, count]` are ours, y the target's.
+        """
         middle = (np.arange(self.count, dtype=np.float32) + 0.5) / self.count
         tau = ops.expand_dims(ops.asarray(middle, outputs), -1)
         difference = ops.expand_dims(target, -2) - ops.expand_dims(outputs, -1)  # `[N, ours, target's]`
