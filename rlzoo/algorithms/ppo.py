@@ -9,28 +9,22 @@ from __future__ import annotations
 
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 from pydantic import Field, field_validator
 
 from rlzoo.backend import ops, tree
-from rlzoo.errors import UserError, nearest
+from rlzoo.errors import nearest
 from rlzoo.nn import Adam
 from rlzoo.nn.schedules import Schedule, Scheduled
-from rlzoo.policies import ActorCritic
-from rlzoo.training.actor_critic import ActorCriticAgent, ActorCriticConfig, mean
+from rlzoo.training.actor_critic import ActorCriticAgent, MinibatchConfig, mean
 
 Array = Any
 OBJECTIVES = ("clip", "kl")
 
 
-class PPOConfig(ActorCriticConfig):
+class PPOConfig(MinibatchConfig):
     """The hyperparameters of PPO."""
 
-    batch_size: int = Field(64, ge=2)
-    """Steps in a minibatch; what does not fill the last one of an epoch is left out of that epoch."""
-    n_epochs: int = Field(10, ge=1)
-    """Passes over each rollout."""
     objective: str = "clip"
     """The clipped surrogate (clip, eq. 7), or a penalty on the KL divergence that adapts to kl_target (kl, eq. 8)."""
     clip_range: Scheduled = Schedule(0.2, 0.2)
@@ -65,17 +59,6 @@ class PPO(ActorCriticAgent):
     Config = PPOConfig
     metrics = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction", "explained_variance")
 
-    def build_policy(self, observation_space: gym.Space, action_space: gym.Space) -> ActorCritic:
-        c, available = self.config, self.config.n_steps * self.config.n_envs
-        if c.batch_size > available:
-            raise UserError(
-                f"batch_size = {c.batch_size} is more than a rollout holds: n_steps × n_envs = {c.n_steps} × "
-                f"{c.n_envs} = {available}; lower batch_size or raise n_steps"
-            )
-        if c.batch_size % c.length:
-            raise UserError(f"batch_size = {c.batch_size} is no multiple of sequence_length = {c.length}")
-        return super().build_policy(observation_space, action_space)
-
     @property
     def penalizes(self) -> bool:
         """Whether the objective is the penalized one."""
@@ -88,15 +71,8 @@ class PPO(ActorCriticAgent):
         return {"parameters": flat, "optimizer": self.optimizer.init(flat)} | penalty
 
     def noise_of_update(self) -> np.ndarray:
-        """The minibatches: the rollout's steps in a fresh order for each epoch, `[epochs · minibatches, B]`.
-
-        With memory it is sequences that are shuffled, and each minibatch has their steps time by time.
-        """
-        length, size = self.sequences.shape
-        batch = self.config.batch_size // length
-        epochs = [self.rng.permutation(size)[: size // batch * batch] for _ in range(self.config.n_epochs)]
-        chosen = self.sequences[:, np.stack(epochs).reshape(-1, batch)]
-        return np.moveaxis(chosen, 0, 1).reshape(-1, length * batch)
+        """The minibatches: the rollout's steps in a fresh order for each epoch, `[epochs · minibatches, B]`."""
+        return self.minibatches()
 
     def update(self, state: dict[str, Any], rollout: dict[str, Array], minibatches: Array, scalars: Any,
                behaviour: Array | None = None) -> Any:  # fmt: skip

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
-from pydantic import Field
+import numpy as np
+from pydantic import Field, model_validator
 
 from rlzoo.backend import ops, tree
 from rlzoo.nn.returns import generalized_advantage
@@ -30,9 +31,30 @@ class ActorCriticConfig(OnPolicyConfig):
     """Steps that such noise is kept for; −1 keeps it for a whole rollout."""
 
 
+class MinibatchConfig(ActorCriticConfig):
+    """What those have that learn from a rollout in several epochs of minibatches."""
+
+    batch_size: int = Field(64, ge=2)
+    """Steps in a minibatch; what does not fill the last one of an epoch is left out of that epoch."""
+    n_epochs: int = Field(10, ge=1)
+    """Passes over each rollout."""
+
+    @model_validator(mode="after")
+    def _batches(self) -> MinibatchConfig:
+        if self.batch_size > self.n_steps * self.n_envs:
+            raise ValueError(
+                f"batch_size = {self.batch_size} is more than a rollout holds: n_steps × n_envs = {self.n_steps} × "
+                f"{self.n_envs} = {self.n_steps * self.n_envs}; lower batch_size or raise n_steps"
+            )
+        if self.batch_size % self.length:
+            raise ValueError(f"batch_size = {self.batch_size} is no multiple of sequence_length = {self.length}")
+        return self
+
+
 class ActorCriticAgent(OnPolicyAgent):
     """An on-policy agent whose policy is an `ActorCritic`."""
 
+    twins: ClassVar[bool] = True
     keeps_outputs = False  # whether the update wants the old distributions, for divergences
 
     def build_policy(self, observation_space: gym.Space, action_space: gym.Space) -> ActorCritic:
@@ -87,6 +109,17 @@ class ActorCriticAgent(OnPolicyAgent):
             return batch
         rows = self.sequences.reshape(-1)
         return tree.map(lambda x: ops.take(x, ops.asarray(rows, x)), batch)
+
+    def minibatches(self) -> np.ndarray:
+        """The rollout's steps in a fresh order for each epoch, `[epochs · minibatches, B]`; of a `MinibatchConfig`.
+
+        With memory it is sequences that are shuffled, and each minibatch has their steps time by time.
+        """
+        length, size = self.sequences.shape
+        batch = self.config.batch_size // length
+        epochs = [self.rng.permutation(size)[: size // batch * batch] for _ in range(self.config.n_epochs)]
+        chosen = self.sequences[:, np.stack(epochs).reshape(-1, batch)]
+        return np.moveaxis(chosen, 0, 1).reshape(-1, length * batch)
 
     def normalized(self, advantage: Array, weight: Array | None) -> Array:
         """Zero mean and unit variance, if the config wants it."""

@@ -9,7 +9,7 @@ from command_line import contents
 
 PPO = ["train", "--algo", "ppo", "--env", "CartPole-v1", "--backend", "jax"]
 WRONG = {
-    "algorithm": (["train", "--algo", "pop", "--env", "CartPole-v1"], ["'pop'", "'ppo'", "valid: ppo, dqn, sac"]),
+    "algorithm": (["train", "--algo", "pop", "--env", "CartPole-v1"], ["'pop'", "'ppo'", "valid: ppo, a2c, "]),
     "algorithm to show": (["show", "sacc", "CartPole-v1"], ["'sacc'", "'sac'"]),
     "environment": (
         ["train", "--algo", "ppo", "--env", "CartPol-v1"],
