@@ -4,47 +4,50 @@ from __future__ import annotations
 
 import numpy as np
 
+WIDTH, TOP = 16, 256  # so few levels that NumPy's calls, not its work, would be what the time goes into
+
 
 class SumTree:
-    """Values of `capacity` leaves and the sum of every pair above them, up to that of all."""
+    """Values of `capacity` leaves, above them the sums of `WIDTH` each, and so on up to a level that is read whole."""
 
     def __init__(self, capacity: int):
         self.capacity = capacity
-        self.depth = max(capacity - 1, 1).bit_length()
-        self.nodes = np.zeros(2 << self.depth)  # node i has the children 2i and 2i + 1; 1 is the root
-        self.first = 1 << self.depth  # node of the first leaf
+        self.levels = [np.zeros((-(-capacity // WIDTH), WIDTH))]
+        while len(self.levels[-1]) > TOP:  # entry i of a level is the sum of row i of the one below
+            self.levels.append(np.zeros((-(-len(self.levels[-1]) // WIDTH), WIDTH)))
+        self.entries = [level.reshape(-1) for level in self.levels]  # views
 
     @property
     def total(self) -> float:
-        return float(self.nodes[1])
+        return float(self.entries[-1].sum())
 
     def __getitem__(self, leaves: np.ndarray) -> np.ndarray:
-        return self.nodes[self.first + leaves]
+        return self.entries[0].take(leaves)
 
     def __setitem__(self, leaves: np.ndarray, values: np.ndarray | float) -> None:
         """Set these leaves; of one that is named twice, the last value counts."""
-        nodes = np.asarray(leaves).reshape(-1) + self.first
-        self.nodes[nodes] = values if np.isscalar(values) else np.asarray(values).reshape(-1)
-        for level in range(self.depth - 1, -1, -1):
-            nodes >>= 1
-            if len(nodes) >= 1 << (level - 1 if level else 0):  # a whole level in one pass is faster
-                below = self.nodes[2 << level : 4 << level]
-                self.nodes[1 << level : 2 << level] = below[::2] + below[1::2]
+        self.entries[0][leaves] = values
+        rows = np.asarray(leaves).reshape(-1)
+        for level, above in zip(self.levels, self.entries[1:]):
+            rows = rows // WIDTH
+            if len(rows) < len(level):
+                above[rows] = level.take(rows, 0).sum(1)
             else:
-                children = nodes << 1
-                self.nodes[nodes] = self.nodes[children] + self.nodes[children + 1]
+                above[: len(level)] = level.sum(1)
 
     def find(self, mass: np.ndarray) -> np.ndarray:
         """The leaf in which each of these masses, within 0 and `total`, falls, the leaves' values side by side."""
-        mass = np.array(mass, np.float64)
-        nodes = np.ones(mass.shape, np.int64)
-        for _ in range(self.depth):
-            nodes <<= 1
-            left = self.nodes[nodes]
-            right = (mass >= left) & (self.nodes[nodes + 1] > 0.0)  # rounding never leads to a leaf of nothing
-            mass -= np.where(right, left, 0.0)
-            nodes += right
-        return nodes - self.first
+        left, found = np.asarray(mass, np.float64).reshape(-1), np.zeros(1, np.int64)
+        values, width = self.entries[-1], len(self.entries[-1])
+        for below in (*self.levels[-2::-1], None):
+            ends = np.empty(len(values) + 1)  # of the rows found, side by side, so that one search serves all
+            ends[0], _ = 0.0, np.cumsum(values, out=ends[1:])
+            aim = np.minimum(ends[:-1:width] + left, np.nextafter(ends[width::width], 0.0))  # no leaf of nothing
+            entry = ends.searchsorted(aim, "right") - 1
+            left, found = aim - ends[entry], found[entry // width] * width + entry % width
+            if below is not None:
+                values, width = below.take(found, 0).reshape(-1), WIDTH
+        return found.reshape(np.shape(mass))
 
 
 class Priorities:
