@@ -51,6 +51,7 @@ class TRPO(ActorCriticAgent):
     Config = TRPOConfig
     metrics = ("policy_loss", "kl", "step", "entropy", "value_loss", "explained_variance")
     keeps_outputs = True
+    twins = False  # the critic is fitted apart, on what the policy remembers
 
     def build_policy(self, observation_space: gym.Space, action_space: gym.Space) -> ActorCritic:
         c, available = self.config, self.config.n_steps * self.config.n_envs

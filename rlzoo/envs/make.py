@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -129,8 +130,9 @@ def make_separate(env: Any, n_envs: int = 1, render_mode: str | None = None, **v
         if isinstance(env, VectorEnv):
             for keyword in OF_MAKE_VEC:
                 spec.kwargs.pop(keyword, None)
-        made = [gym.make(spec, render_mode=render_mode) for _ in range(n_envs)]
-        return LeanSyncVectorEnv([partial(_viewed, one, **views) for one in made], infos=False)
+        with suppress(ValueError):  # of a wrapper that keeps no record of its arguments: such an environment is copied
+            made = [gym.make(spec, render_mode=render_mode) for _ in range(n_envs)]
+            return LeanSyncVectorEnv([partial(_viewed, one, **views) for one in made], infos=False)
     try:
         return make(copy.deepcopy(env), infos=False, **views)
     except UserError:

@@ -1,7 +1,8 @@
 """Policies: a trunk, the networks on it and a head. Each acts by the same code in NumPy and on any engine.
 
 `params` is the nested dict of one parameter vector; `seen` is what the trunk takes; `features` what it gives. Vector
-encoders have no parameters, so "sharing" them costs nothing; images and memory are shared between actor and critic.
+encoders have no parameters, so "sharing" them costs nothing; images are shared between actor and critic, and so is
+memory, unless the trunk has twins of it.
 `sample` and `mode` give actions of the distribution's own kind, and what is remembered after them, if anything is.
 """
 
@@ -108,7 +109,8 @@ class ActorCritic(StochasticPolicy):
 
     def value(self, params: Params, features: Features) -> Array:
         """V(s), `[N]`."""
-        return ops.squeeze(self.critic(params["critic"], features.values), -1)
+        values = features.values if features.of_critic is None else features.of_critic
+        return ops.squeeze(self.critic(params["critic"], values), -1)
 
 
 @dataclass(frozen=True)

@@ -33,13 +33,39 @@ class Features(NamedTuple):
     values: Array  # `[N, F]`
     mask: Array | None = None  # `[N, choices]`, 1 where an action is allowed; None where all are
     memory: Any = None  # the cell's state after the step; None without one
+    of_critic: Array | None = None  # `[N, F]`, what the critic is given where it has a memory of its own
+
+
+class TwinCells(Layer):
+    """The same kind of cell twice: `(x, (state, state))` to `(outputs side by side [N, 2 · units], (state, state))`."""
+
+    cell: Any
+
+    @property
+    def units(self) -> int:
+        return self.cell.units
+
+    def init(self, rng: np.random.Generator, shape: Any) -> Params:
+        return {"actor": self.cell.init(rng, shape), "critic": self.cell.init(rng, shape)}
+
+    def initial_state(self, batch: int) -> Any:
+        return self.cell.initial_state(batch), self.cell.initial_state(batch)
+
+    def __call__(self, params: Params, x: Array, state: Any) -> Any:
+        value, after = self.cell(params["actor"], x, state[0])
+        of_critic, critic_after = self.cell(params["critic"], x, state[1])
+        return ops.concat([value, of_critic], -1), (after, critic_after)
+
+    def output_shape(self, shape: Any) -> Any:
+        return (2 * self.units,)
 
 
 @dataclass(frozen=True)
 class Trunk:
     """An encoder of the space and, if recurrent, a cell behind it, learned through sequences of `length` steps.
 
-    `masked` says that the space is a Dict of "action_mask" and "observation".
+    `masked` says that the space is a Dict of "action_mask" and "observation". With `twins`, actor and critic remember
+    each for itself, so that the larger of their losses does not rule what both remember.
     """
 
     space: spaces.Space
@@ -50,9 +76,11 @@ class Trunk:
 
     @classmethod
     def of(cls, space: spaces.Space, recurrent: str | None = None, units: int = 64, length: int = 1,
-           masked: bool = False) -> Trunk:  # fmt: skip
+           masked: bool = False, twins: bool = False) -> Trunk:  # fmt: skip
         seen = space["observation"] if masked else space  # type: ignore[index]
-        cell = None if recurrent is None else CELLS[recurrent](units)  # type: ignore[call-arg]
+        cell: Any = None if recurrent is None else CELLS[recurrent](units)  # type: ignore[call-arg]
+        if cell is not None and twins:
+            cell = TwinCells(cell)
         return cls(space, encoder_for(seen), cell, length if cell is not None else 1, masked)
 
     @property
@@ -104,7 +132,7 @@ class Trunk:
         x = self.encoder(params["encoder"], observation)
         if not through_time or self.length == 1:
             values, memory = self.cell(params["cell"], x, seen["memory"])
-            return Features(values, mask, memory)
+            return self._features(values, mask, memory)
         return self._through_time(params["cell"], x, seen, mask)
 
     def _through_time(self, params: Params, x: Array, seen: Any, mask: Array | None) -> Features:
@@ -119,4 +147,10 @@ class Trunk:
             memory = tree.map(partial(operator.mul, keep), memory)
             value, memory = self.cell(params, step, memory)
             values.append(value)
-        return Features(ops.concat(values), mask, memory)
+        return self._features(ops.concat(values), mask, memory)
+
+    def _features(self, values: Array, mask: Array | None, memory: Any) -> Features:
+        if not isinstance(self.cell, TwinCells):
+            return Features(values, mask, memory)
+        of_actor, of_critic = ops.split(values, [self.size] * 2, -1)
+        return Features(of_actor, mask, memory, of_critic)

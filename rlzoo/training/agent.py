@@ -43,6 +43,7 @@ class Agent(Actor, ABC):
     name: ClassVar[str]
     Config: ClassVar[type[Config]]
     metrics: ClassVar[tuple[str, ...]]  # what `update` reports, in this order
+    twins: ClassVar[bool] = False  # whether actor and critic remember each for itself
 
     def __init__(
         self,
@@ -111,7 +112,9 @@ class Agent(Actor, ABC):
     def trunk(self, observation_space: gym.Space) -> Trunk:
         """The encoder of these observations, with the memory and the masks that the config asks for."""
         c = self.config
-        return Trunk.of(observation_space, c.recurrent, c.recurrent_units, c.sequence_length, c.action_masks)
+        return Trunk.of(
+            observation_space, c.recurrent, c.recurrent_units, c.sequence_length, c.action_masks, self.twins
+        )
 
     def initial_params(self, rng: np.random.Generator) -> dict[str, Any]:
         """The named parameters before learning."""
