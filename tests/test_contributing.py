@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import tomllib
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -17,6 +18,11 @@ from rlzoo import load, nn
 from rlzoo.algorithms import ALGORITHMS, find
 from rlzoo.backend import ops
 from rlzoo.nn import layers
+from rlzoo.training.config import validate
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))
+
+import combinations
 
 PAGE = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n# (\S+)\n(.*?)```", PAGE, re.S)
@@ -32,7 +38,8 @@ def test_every_file_that_is_named_exists():
     root = Path(__file__).parents[1]
     named = {where for where, _ in BLOCKS} | set(re.findall(r"`((?:rlzoo|tests|docs)/[\w/]+(?:\.\w+|/))`", PAGE))
     missing = {path for path in named if not (root / path).exists()}
-    assert missing <= {"rlzoo/algorithms/reinforce.py", "rlzoo/hyperparams/reinforce.toml", "rlzoo/backend/NAME.py"}
+    new = {"rlzoo/algorithms/awr.py", "rlzoo/hyperparams/awr.toml", "docs/algorithms/awr.md", "rlzoo/backend/NAME.py"}
+    assert missing <= new
 
 
 # ---- the layer -------------------------------------------------------------------------------------------------------
@@ -66,7 +73,7 @@ def test_the_layer_on_every_engine(engine, highway):
 
 
 # ---- the algorithm ---------------------------------------------------------------------------------------------------
-SETTINGS = dict(steps=8192, n_steps=8, hidden=(16,), learning_rate=1e-2, seed=0)
+SETTINGS = dict(steps=8192, n_steps=8, batch_size=32, n_epochs=4, hidden=(16,), learning_rate=1e-2, seed=0)
 
 
 def bandit():
@@ -74,41 +81,70 @@ def bandit():
 
 
 @pytest.fixture
-def reinforce(monkeypatch, tmp_path):
+def awr(monkeypatch, tmp_path):
     """The class, found by its name as after the page's steps 1 and 2."""
-    path = tmp_path / "reinforce.py"
-    path.write_text(block("rlzoo/algorithms/reinforce.py"), encoding="utf-8")
-    spec = spec_from_file_location("rlzoo.algorithms.reinforce", path)
+    path = tmp_path / "awr.py"
+    path.write_text(block("rlzoo/algorithms/awr.py"), encoding="utf-8")
+    spec = spec_from_file_location("rlzoo.algorithms.awr", path)
     module = module_from_spec(spec)
     monkeypatch.setitem(sys.modules, spec.name, module)
     spec.loader.exec_module(module)
-    monkeypatch.setitem(ALGORITHMS, "reinforce", "Reinforce")
-    return find("REINFORCE")
+    monkeypatch.setitem(ALGORITHMS, "awr", "AWR")
+    return find("AWR")
 
 
 @pytest.mark.parametrize("backend", INSTALLED[:2])
-def test_the_algorithm_learns_which_action_pays(backend, reinforce, tmp_path):
+def test_the_algorithm_learns_which_action_pays(backend, awr, tmp_path):
     """`ObservationMatters` pays 1 or 2 for the action that the observation asks for, and nothing for the other two."""
-    agent = reinforce(bandit(), backend=backend, **SETTINGS)
+    agent = awr(bandit(), backend=backend, **SETTINGS)
     wanted = [ObservationMatters("discrete").best[state] for state in range(2)]
     assert agent.evaluate(200, deterministic=False).mean_return < 0.8, "before learning, chance"
     agent.learn()
     np.testing.assert_array_equal(agent.act(STATES), wanted)
     assert agent.evaluate(200, deterministic=False).mean_return > 1.3, "the best there is pays 1.5 on average"
-    assert list(agent.last_metrics) == list(reinforce.metrics)
+    assert list(agent.last_metrics) == list(awr.metrics)
 
     loaded = load(agent.save(tmp_path / "agent"), backend="numpy")
     np.testing.assert_array_equal(loaded.act(STATES), wanted)
 
 
 @pytest.mark.skipif(len(INSTALLED) < 2, reason="needs two engines")
-def test_the_algorithm_has_one_curve_on_two_engines(reinforce):
-    runs = [reinforce(bandit(), backend=name, **SETTINGS).learn(256) for name in INSTALLED[:2]]
+def test_the_algorithm_has_one_curve_on_two_engines(awr):
+    runs = [awr(bandit(), backend=name, **SETTINGS).learn(256) for name in INSTALLED[:2]]
     np.testing.assert_allclose(runs[0].flat, runs[1].flat, atol=1e-4)
-    assert np.max(np.abs(runs[0].flat - reinforce(bandit(), **SETTINGS).flat)) > 1e-2
+    assert np.max(np.abs(runs[0].flat - awr(bandit(), **SETTINGS).flat)) > 1e-2
 
 
-def test_the_algorithm_documents_its_fields(reinforce):
-    fields = reinforce.Config.model_fields
+def test_the_algorithm_weighs_what_it_did_by_what_came_of_it(awr):
+    """Its loss, worked out by hand: two steps of one state, whose actions had the advantages 2 and −1."""
+    agent = awr(bandit(), normalize_advantage=False, temperature=0.5, max_weight=20.0, **SETTINGS)
+    state = np.array([[1.0, 0.0], [1.0, 0.0]], np.float32)
+    batch = {"observation": state, "action": np.array([2, 0], np.int32),
+             "advantage": np.array([2.0, -1.0], np.float32), "return": np.array([3.0, 1.0], np.float32)}  # fmt: skip
+    policy, params = agent.policy, agent.params
+    features = policy.features(params, state)
+    logits, value = policy.parameters_of_action(params, features)[0], policy.value(params, features)
+    log_prob = logits - np.log(np.sum(np.exp(logits)))
+    expected = -0.5 * (20.0 * log_prob[2] + np.exp(-2.0) * log_prob[0])  # exp(2 / 0.5) = 54.6 is cut to 20
+    error = 0.5 * ((value[0] - 3.0) ** 2 + (value[1] - 1.0) ** 2)
+    loss, metrics = agent.loss(params, batch)
+    np.testing.assert_allclose(metrics[:2], [expected, error], rtol=1e-5)
+    np.testing.assert_allclose(loss, expected + 0.5 * error, rtol=1e-5)
+
+
+@pytest.mark.parametrize("part", ["masks", "recurrence", "Dict, Tuple", "images", "gSDE", "frame stack"])
+def test_the_algorithm_combines_with_what_the_page_promises(awr, part):
+    assert combinations.combines("awr", part)
+
+
+def test_the_algorithm_documents_its_fields(awr):
+    fields = awr.Config.model_fields
     assert all(field.description for field in fields.values())
-    assert fields["value_coefficient"].description == "Weight of the baseline's loss."
+    assert fields["max_weight"].description == "Most that a step may count."
+
+
+def test_the_published_hyperparameters_are_valid(awr):
+    (text,) = re.findall(r"```toml\n# rlzoo/hyperparams/awr.toml\n(.*?)```", PAGE, re.S)
+    ((env, values),) = tomllib.loads(text)["environments"].items()
+    config = validate("awr", awr.Config, {name: value for name, value in values.items() if name != "source"})
+    assert env == "CartPole-v1" and (config.n_envs, config.n_steps) == (8, 128) and values["source"]
