@@ -54,10 +54,14 @@ class StochasticPolicy(Policy):
     def sample(self, params: Params, seen: Any, noise: Any) -> tuple[Array, Any]:
         features = self.features(params, seen)
         if self.sde_every is not None:
-            hidden, mean = sde.features_and_mean(self.actor, params["actor"], features.values)
+            hidden, mean = self.hidden_and_mean(params, features)
             sample = sde.explored(mean, hidden, params["log_std"], noise)
             return (self.head.distribution.mode((sample, None))), features.memory
         return self.head.distribution.sample(self.parameters_of_action(params, features), noise), features.memory
+
+    def hidden_and_mean(self, params: Params, features: Features) -> tuple[Array, Array]:
+        """What state-dependent exploration is a function of, z(s), and what it is around, μ(s)."""
+        return sde.features_and_mean(self.actor, params["actor"], features.values)
 
     @property
     def sde_size(self) -> tuple[int, int]:
@@ -102,7 +106,7 @@ class ActorCritic(StochasticPolicy):
     def parameters_of_action(self, params: Params, features: Features) -> Any:
         """What the distribution takes: logits, or mean and log standard deviation."""
         if self.sde_every is not None:
-            hidden, mean = sde.features_and_mean(self.actor, params["actor"], features.values)
+            hidden, mean = self.hidden_and_mean(params, features)
             return mean, sde.log_deviation(hidden, params["log_std"])
         outputs = self.actor(params["actor"], features.values)
         return (outputs, params["log_std"]) if "log_std" in params else allowed(outputs, features.mask)
@@ -146,11 +150,16 @@ class SquashedActorCritics(StochasticPolicy):
     def parameters_of_action(self, params: Params, features: Features) -> tuple[Array, Array]:
         """Mean and log standard deviation before the tanh; the latter held in [−20, 2]."""
         if self.sde_every is not None:
-            hidden, mean = sde.features_and_mean(self.actor, params["actor"], features.values)
+            hidden, mean = self.hidden_and_mean(params, features)
             return mean, ops.clip(sde.log_deviation(hidden, params["log_std"]), -20.0, 2.0)
         n = self.head.distribution.size
         mean, log_std = ops.split(self.actor(params["actor"], features.values), [n, n], -1)
         return mean, ops.clip(log_std, -20.0, 2.0)
+
+    def hidden_and_mean(self, params: Params, features: Features) -> tuple[Array, Array]:
+        """The mean held in [−2, 2]: farther out the tanh is flat, and noise this small finds no way back."""
+        hidden, mean = super().hidden_and_mean(params, features)
+        return hidden, ops.clip(mean, -2.0, 2.0)
 
     def values(self, params: Params, features: Features, action: Array) -> tuple[Array, ...]:
         """Q_i(s, a) of each critic, `[N]` or `[N, quantiles]`."""
