@@ -40,6 +40,8 @@ class ReplayBuffer:
     @property
     def is_ready(self) -> bool:
         """Whether there is something to draw: as many steps as a sequence has."""
+        if self.priorities is not None:
+            return self.priorities.tree.total > 0.0
         return self.size >= self.length * self.n_envs and (
             self.every_row_counts or bool(self.data["valid"][: self.size].any())
         )

@@ -10,7 +10,7 @@ from rlzoo.buffers import RolloutBuffer
 
 
 def test_shapes_and_types():
-    arrays = RolloutBuffer(4, 3, ((36, 36, 1), np.uint8), ((2,), np.float32)).arrays()
+    arrays = RolloutBuffer(4, 3, np.zeros((36, 36, 1), np.uint8), np.zeros(2, np.float32)).arrays()
     shapes = {name: (x.shape, x.dtype) for name, x in arrays.items()}
     image, number = ((4, 3, 36, 36, 1), np.uint8), ((4, 3), np.float32)
     assert shapes == {
@@ -20,10 +20,32 @@ def test_shapes_and_types():
 
 
 def test_arrays_are_what_is_written_next():
-    buffer = RolloutBuffer(4, 3, ((), np.int32), ((), np.int32))
+    buffer = RolloutBuffer(4, 3, np.zeros((), np.int32), np.zeros((), np.int32))
     arrays = buffer.arrays()
     buffer.reward[2, 1] = 5.0
     assert arrays["reward"][2, 1] == 5.0
+
+
+def test_observations_may_be_trees():
+    example = {"a": np.zeros(2, np.float32), "b": (np.zeros((), np.int32), np.zeros((3, 3, 1), np.uint8))}
+    buffer = RolloutBuffer(3, 2, example, np.zeros((), np.int32))
+
+    def seen(t):
+        numbers = 10 * t + np.arange(2)
+        return {"a": numbers[:, None] + [0.25, 0.5], "b": (numbers, np.full((2, 3, 3, 1), t))}
+
+    for t in range(3):
+        kept = buffer.see(t, seen(t))
+        assert kept["a"].dtype == np.float32 and kept["b"][1].dtype == np.uint8  # as networks and updates take them
+        np.testing.assert_array_equal(kept["a"], seen(t)["a"])
+    buffer.close(seen(3), [(1, seen(7))])
+    arrays, led_to = buffer.arrays(), [1, 7, 3]
+    for name, times in (("observation", range(3)), ("next_observation", led_to)):
+        np.testing.assert_array_equal(arrays[name]["a"], np.stack([seen(t)["a"] for t in times]))
+        for part in range(2):
+            np.testing.assert_array_equal(arrays[name]["b"][part], np.stack([seen(t)["b"][part] for t in times]))
+    rows = buffer.transitions()
+    np.testing.assert_array_equal(rows["next_observation"]["b"][0], [10, 11, 70, 71, 30, 31])  # of one time side by side
 
 
 def collected(mode):

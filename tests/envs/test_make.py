@@ -72,7 +72,7 @@ def test_what_is_no_environment(env, message):
 def test_each_environment_plays_a_fixed_share_of_the_episodes(mode):
     """Short episodes do not crowd out long ones, and the rewards of a reset step do not count."""
     env = SyncVectorEnv([lambda n=n: Counting(n) for n in (1, 5, 2)], autoreset_mode=mode)
-    result = evaluate(lambda observation: np.zeros(3, int), env, 7, seed=0)
+    result = evaluate(lambda observation, first: np.zeros(3, int), env, 7, seed=0)
     assert result.lengths == (1, 1, 1, 5, 5, 2, 2)
     assert result.returns == (1.0, 1.0, 1.0, 15.0, 15.0, 3.0, 3.0)
     assert result.mean_return == pytest.approx(39 / 7)

@@ -31,6 +31,9 @@ LAYERS = {
     "Sequential": (nn.Sequential((nn.Dense(4), nn.LayerNorm(), nn.Activation("tanh"), nn.Dense(2))), (5,)),
     "mlp": (nn.mlp((6, 4), 3), (5,)),
     "mlp without output": (nn.mlp((6, 4), activation="relu", initializer="he"), (5,)),
+    "Dueling": (nn.Dueling(nn.Dense(1), nn.Dense(3), 3), (5,)),
+    "Dueling, distributional": (nn.Dueling(nn.mlp((4,), 2), nn.mlp((4,), 6), 3), (5,)),
+    "Dueling, noisy": (nn.Dueling(nn.NoisyDense(1), nn.NoisyDense(3), 3), (5,)),
     "LSTMCell": (nn.LSTMCell(3), (5,)),
     "GRUCell": (nn.GRUCell(3), (5,)),
 }

@@ -29,6 +29,8 @@ EVERY_KIND = [
     spaces.MultiDiscrete([2, 3], start=[-1, 5]),
     spaces.MultiBinary(3),
     spaces.MultiBinary([2, 3]),
+    spaces.Dict({"z": spaces.Box(-1.0, 2.0, (3,)), "a": spaces.Discrete(2, start=1)}),
+    spaces.Tuple((spaces.Dict({"inner": spaces.Tuple((spaces.MultiBinary(2),))}), spaces.MultiDiscrete([2, 3]))),
 ]
 
 
@@ -38,11 +40,18 @@ def test_round_trip_through_json(space):
     assert again == space and again.dtype == space.dtype
 
 
-@pytest.mark.parametrize("space", [spaces.Dict({"a": spaces.Discrete(2)}), spaces.Text(3)])
+@pytest.mark.parametrize("space", [spaces.Text(3), spaces.Dict({"a": spaces.Discrete(2), "b": spaces.Text(3)}),
+                                   spaces.Tuple((spaces.Sequence(spaces.Discrete(2)),))])  # fmt: skip
 def test_spaces_that_are_not_supported(space):
     with pytest.raises(UserError, match="not supported"):
         to_plain(space)
     with pytest.raises(UserError, match="FlattenObservation"):
+        encoder_for(space)
+
+
+@pytest.mark.parametrize("space", [spaces.Dict({}), spaces.Tuple(())])
+def test_a_space_of_nothing_has_no_network(space):
+    with pytest.raises(UserError, match="it is empty"):
         encoder_for(space)
 
 
@@ -130,3 +139,13 @@ def test_an_agent_that_cannot_act_says_so(kind, observation, action, message):
 def test_observations_of_the_wrong_shape():
     with pytest.raises(UserError, match=r"shape \(3,\).*expected \(2,\) or \(N, \*\(2,\)\)"):
         PPO(With(VECTOR, spaces.Discrete(2)), backend="numpy").act(np.zeros(3))
+
+
+@pytest.mark.parametrize("space, given", [
+    (spaces.Dict({"a": VECTOR}), {"b": np.zeros(2)}),
+    (spaces.Dict({"a": VECTOR}), np.zeros(2)),
+    (spaces.Tuple((VECTOR, VECTOR)), (np.zeros(2),)),
+])  # fmt: skip
+def test_observations_of_the_wrong_form(space, given):
+    with pytest.raises(UserError, match=r"observation .* is not valid: expected one of (Dict|Tuple)"):
+        PPO(With(space, spaces.Discrete(2)), backend="numpy").act(given)

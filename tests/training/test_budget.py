@@ -72,7 +72,7 @@ def test_the_collector_stays_within_its_budget():
     actions, seconds = agent.policy.head.random(agent.rng, (N_STEPS, N_ENVS)), {"env": 0.0, "act": 0.0}
     to_env = agent.policy.head.to_env
     best = best_of_turns({
-        "ours": lambda: agent.collector.fill(agent.rollout, lambda t, seen: actions[t], to_env, seconds),
+        "ours": lambda: agent.collector.fill(agent.rollout, lambda t, seen: (actions[t], None), to_env, seconds),
         "plain": lambda: plain_loop(env, actions, agent.rollout),
     })  # fmt: skip
     assert best["ours"] / best["plain"] < ALLOWED * MEASURED["collector"]

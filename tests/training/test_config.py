@@ -122,9 +122,12 @@ def test_schedules_come_back_from_json_as_they_were(written):
 
 def test_scalars_are_the_schedules_now():
     c = find("ppo").Config(learning_rate="linear(1e-2, 0)", clip_range="linear(0.2, 0.1, 0.5)")
-    assert c.scalars(0.25) == pytest.approx(dict(learning_rate=7.5e-3, clip_range=0.15, entropy_coefficient=0.0))
-    assert c.scalars(2.0) == pytest.approx(dict(learning_rate=0.0, clip_range=0.1, entropy_coefficient=0.0))
-    assert find("dqn").Config().scalars(0.05)["exploration"] == pytest.approx(0.525)
+    now = dict(entropy_coefficient=0.0, value_coefficient=0.5)
+    assert c.scalars(0.25) == pytest.approx(now | dict(learning_rate=7.5e-3, clip_range=0.15))
+    assert c.scalars(2.0) == pytest.approx(now | dict(learning_rate=0.0, clip_range=0.1))
+    dqn = find("dqn").Config(prioritized=True)
+    assert dqn.exploration(0.05) == pytest.approx(0.525)
+    assert set(dqn.scalars(0.05)) == {"learning_rate"}  # exploration, tau and β are read outside the update
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

@@ -76,7 +76,8 @@ def test_rollouts_are_collected_one_update_stale():
         stale = before[i if i in (0, 5) else i - 1]  # the first after a checkpoint is fresh
         steps = list(zip(rollout["observation"], noise))
         by_stale, by_fresh = (
-            np.stack([twin.policy.sample(twin.layout.split(flat), *step) for step in steps]) for flat in (stale, fresh)
+            np.stack([twin.policy.sample(twin.layout.split(flat), *step)[0] for step in steps])
+            for flat in (stale, fresh)
         )
         np.testing.assert_array_equal(behaviour, stale)
         np.testing.assert_array_equal(rollout["action"], by_stale)
