@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 import rlzoo
 from rlzoo.algorithms import ALGORITHMS, find
+from rlzoo.cli.settings import settings_of
 from rlzoo.errors import UserError
 from rlzoo.training.off_policy import OffPolicyAgent
 
@@ -150,3 +151,31 @@ def test_the_lines_of_python_run(monkeypatch, capsys):
     monkeypatch.setattr(rlzoo.PPO, "learn", lambda agent: learn(agent, 256))
     exec(compile(code, "ppo.md", "exec"), {})
     assert np.isfinite(float(capsys.readouterr().out))
+
+
+# ---- the README ------------------------------------------------------------------------------------------------------
+README = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^rlzoo train --algo (\w+) --env (\S+) --set (.+)$", README, re.M)
+
+
+@pytest.mark.parametrize("algorithm, env, settings", COMMANDS)
+def test_the_commands_that_combine_parts_make_agents_that_act(algorithm, env, settings):
+    agent = find(algorithm)(env, backend="numpy", **settings_of(settings.split()))
+    seen, _ = agent.vector_env.reset(seed=0)
+    first = np.ones(agent.config.n_envs, np.bool_)
+    actions = agent.player(agent.config.n_envs, None)(seen, first)
+    assert agent.vector_env.action_space.contains(np.asarray(actions, agent.vector_env.action_space.dtype))
+
+
+def test_the_commands_were_found_and_every_algorithm_is_named():
+    assert len(COMMANDS) == 4
+    table = README.partition("## Algorithms")[2].partition("## ")[0]
+    assert all(f"`{name}`" in table and f"`{kind}`" in table for name, kind in ALGORITHMS.items())
+
+
+def test_a_recurrent_agent_acts_as_the_readme_says(monkeypatch):
+    (code,) = re.findall(r"```python\n(agent = PPO\(.*?)```", README, re.S)
+    monkeypatch.setenv("RLZOO_BACKEND", "numpy")
+    names = {"PPO": rlzoo.PPO, "observation": np.zeros(4, np.float32)}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["action"] in (0, 1) and names["memory"].first == [0.0]
