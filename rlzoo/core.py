@@ -2,11 +2,16 @@
 
     agent = PPO("CartPole-v1")
     while agent.steps < total:
-        buffer ← transitions of policy.sample(params, observation, noise)      NumPy, in the environment
+        action, memory = policy.sample(params, seen, noise)                     NumPy, in the environment
+        buffer ← what was seen, the action, and what came of it
         state, metrics = update(state, buffer.arrays(), noise, scalars)         one compiled call on the engine
         params ← layout.split(to_numpy(state["parameters"]))                    one flat vector back
 
-The concrete parts are in `training/agent.py`, `policies/networks.py`, `buffers/` and `backend/__init__.py`.
+What is `seen` at a step is a tree of arrays `[N, ...]`: mostly the environment's observation alone; with action masks
+`{"action_mask", "observation"}`; with memory `{"observation", "memory", "first"}` around that.
+
+The concrete parts are in `training/agent.py`, `policies/networks.py`, `policies/trunk.py`, `buffers/` and
+`backend/__init__.py`.
 """
 
 from __future__ import annotations
@@ -51,18 +56,28 @@ class Policy(Protocol):
     def init(self, rng: np.random.Generator) -> dict[str, Tree]:
         """Initial parameters."""
 
-    def sample(self, params: Tree, observation: Array, noise: Array) -> Array:
-        """Exploring actions `[N, *action]` for observations `[N, *observation]`, from noise handed in."""
+    def noise(self, rng: np.random.Generator, batch: tuple[int, int]) -> Tree:
+        """What `sample` takes, for T steps of N environments: `[T, N, ...]`, or `[T, ...]` where all share it."""
 
-    def mode(self, params: Tree, observation: Array) -> Array:
-        """The deterministic actions."""
+    def features(self, params: Tree, seen: Tree, through_time: bool = False) -> Any:
+        """What networks are given: values `[N, F]`, mask, memory after the step; in a loss, `through_time`."""
+
+    def sample(self, params: Tree, seen: Tree, noise: Tree) -> tuple[Array, Tree]:
+        """Exploring actions `[N, *action]`, from noise handed in; and what is remembered after them, if anything is."""
+
+    def mode(self, params: Tree, seen: Tree) -> tuple[Array, Tree]:
+        """The deterministic actions, and what is remembered after them."""
 
 
 class Buffer(Protocol):
     """Where experience is kept, in preallocated NumPy arrays."""
 
-    def arrays(self) -> dict[str, np.ndarray]:
+    def arrays(self) -> dict[str, Tree]:
         """Its contents: what the update reads, or what a checkpoint holds."""
+
+    # A rollout is read whole. A replay is drawn from: `sample(rng, (K, B))` gives "observation", "next_observation",
+    # "action", "reward" (the n-step return without its bootstrap), "discount" (γ^m, 0 where it terminated), and a
+    # "weight" where rows do not count alike.
 
 
 class Agent(Protocol):
@@ -73,7 +88,9 @@ class Agent(Protocol):
     def learn(self, steps: int | None = None) -> Agent:
         """Train for that many more environment steps."""
 
-    def act(self, observation: np.ndarray, deterministic: bool = True) -> np.ndarray:
+    def act(
+        self, observation: Any, deterministic: bool = True, *, memory: Any = None, action_mask: Any = None
+    ) -> np.ndarray:
         """The action for one observation, or for a batch of them; NumPy in, NumPy out."""
 
     def evaluate(self, episodes: int = 20) -> Any:
