@@ -45,7 +45,7 @@ def test_observations_may_be_trees():
         for part in range(2):
             np.testing.assert_array_equal(arrays[name]["b"][part], np.stack([seen(t)["b"][part] for t in times]))
     rows = buffer.transitions()
-    np.testing.assert_array_equal(rows["next_observation"]["b"][0], [10, 11, 70, 71, 30, 31])  # of one time side by side
+    np.testing.assert_array_equal(rows["next_observation"]["b"][0], [10, 11, 70, 71, 30, 31])
 
 
 def collected(mode):

@@ -61,6 +61,18 @@ def test_entropy_by_enumeration(name):
 
 
 @discrete
+def test_divergence_by_enumeration(name):
+    distribution, table = DISCRETE[name]
+    other = LOGITS[::-1] - 0.3
+    actions = np.array(list(table), np.int32)
+    log_old, log_new = (distribution.log_prob(np.tile(x, (len(table), 1)), actions) for x in (LOGITS, other))
+    expected = np.sum(list(table.values()) * (log_old - log_new))
+    old, new = np.tile(LOGITS, (2, 1)), np.tile(other, (2, 1))
+    np.testing.assert_allclose(distribution.kl(old, new), [expected] * 2, rtol=1e-10)
+    np.testing.assert_allclose(distribution.kl(old, old + (5.0 if name != "Bernoulli" else 0.0)), 0.0, atol=1e-12)
+
+
+@discrete
 def test_sampled_frequencies(name):
     distribution, table = DISCRETE[name]
     count = 100_000
@@ -99,6 +111,24 @@ def test_gaussian_density_and_entropy():
     entropy = sum(0.5 * math.log(2.0 * math.pi * math.e * std**2) for std in np.exp(LOG_STD))
     np.testing.assert_allclose(Gaussian(3).entropy(parameters), [entropy, entropy], rtol=1e-12)
     assert np.array_equal(Gaussian(3).mode(parameters), parameters[0])
+
+
+def test_gaussian_divergence_by_a_sum():
+    """Over a fine grid of each dimension; log deviations of both kinds: one for all rows, and each row's own."""
+    old = np.stack([MEAN, MEAN + 1.0]), LOG_STD
+    new = np.stack([MEAN[::-1], MEAN - 0.5]), np.stack([LOG_STD - 0.4, LOG_STD[::-1]])
+    x = np.linspace(-15.0, 15.0, 60_001)
+    expected = np.zeros(2)
+    for row in range(2):
+        for k in range(3):
+            p, q = (
+                np.exp(-0.5 * ((x - m[row, k]) / np.exp(s[k])) ** 2) / np.exp(s[k]) / math.sqrt(2.0 * math.pi)
+                for m, s in ((old[0], LOG_STD), (new[0], new[1][row]))
+            )
+            inside = p > 1e-300
+            expected[row] += np.sum(p[inside] * np.log(p[inside] / q[inside])) * (x[1] - x[0])
+    np.testing.assert_allclose(Gaussian(3).kl(old, new), expected, rtol=1e-6)
+    np.testing.assert_allclose(Gaussian(3).kl(old, old), 0.0, atol=1e-12)
 
 
 def test_gaussian_samples():

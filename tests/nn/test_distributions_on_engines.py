@@ -26,6 +26,12 @@ DIFFERENTIABLE = {
     "Gaussian log_prob": (lambda m, s, a: Gaussian(5).log_prob((m, s), a), MEAN, ONE_LOG_STD, LOGITS),
     "Gaussian entropy": (lambda m, s: Gaussian(5).entropy((m, s)), MEAN, ONE_LOG_STD),
     "Gaussian sample": (lambda m, s, n: Gaussian(5).sample((m, s), n), MEAN, ONE_LOG_STD, NOISE),
+    "Categorical kl": (Categorical(5).kl, LOGITS, MEAN),
+    "MultiCategorical kl": (MultiCategorical((2, 3)).kl, LOGITS, MEAN),
+    "Bernoulli kl": (Bernoulli(5).kl, LOGITS, MEAN),
+    "Gaussian kl": (
+        lambda m, s, n, t: Gaussian(5).kl((m, s), (n, t)), MEAN, ONE_LOG_STD, MEAN + 0.3 * NOISE, 0.3 * LOG_STD,
+    ),
     "SquashedGaussian sample": (
         lambda m, s, n: SquashedGaussian(5).sample_and_log_prob((m, s), n)[0], MEAN, 0.3 * LOG_STD, NOISE,
     ),

@@ -140,6 +140,31 @@ def test_ensemble_members_differ():
     assert not np.allclose(outputs[0], outputs[1]) and not np.allclose(outputs[1], outputs[2])
 
 
+def test_dueling_is_the_value_and_what_is_above_the_mean():
+    """Of each of two returns' numbers by itself; its mean over actions is the value."""
+    layer, x = nn.Dueling(nn.Dense(2), nn.Dense(6), actions=3), rng().standard_normal((4, 5))
+    params = layer.init(rng(), (5,))
+    value, advantage = x @ params["value"]["kernel"], (x @ params["advantage"]["kernel"]).reshape(4, 3, 2)
+    output = layer(params, x).reshape(4, 3, 2)
+    for n in range(4):
+        for action in range(3):
+            for k in range(2):
+                above = advantage[n, action, k] - sum(advantage[n, other, k] for other in range(3)) / 3
+                assert output[n, action, k] == pytest.approx(value[n, k] + above, rel=1e-9)
+    np.testing.assert_allclose(output.mean(1), value, rtol=1e-9)
+    assert layer.output_shape((5,)) == (6,)
+
+
+def test_noise_reaches_both_streams_of_a_dueling_network():
+    layer, x = nn.Dueling(nn.NoisyDense(1), nn.NoisyDense(3), 3), rng().standard_normal((4, 5))
+    params, noise = layer.init(rng(), (5,)), layer.noise(rng(), (5,), 1)
+    still = layer(params, x)
+    for stream in noise:
+        quiet = {name: {k: 0.0 * v for k, v in part.items()} for name, part in noise.items() if name != stream}
+        assert np.abs(layer(params, x, quiet | {stream: noise[stream]}) - still).max() > 1e-3
+    assert nn.Dueling(nn.Dense(1), nn.Dense(3), 3).noise(rng(), (5,), 1) is None
+
+
 def test_mlp_structure():
     network = nn.mlp((8, 4), 2, output_gain=0.01)
     params = network.init(rng(), (3,))

@@ -52,3 +52,47 @@ def test_flat_gradient_has_the_order_of_the_vector(engine):
 def test_other_names_are_refused():
     with pytest.raises(ValueError, match="names"):
         LAYOUT.flatten({"actor": PARAMS["actor"]})
+
+
+NETWORK = nn.mlp((4,), 5, output_gain=1.0)
+RNG = np.random.default_rng(4)
+CURVED = {"network": NETWORK.init(RNG, (3,)), "log_std": 0.3 * RNG.standard_normal(5)}
+STATES = RNG.standard_normal((6, 3))
+KINDS = {
+    "categorical": (nn.Categorical(5), False), "multi-categorical": (nn.MultiCategorical((2, 3)), False),
+    "bernoulli": (nn.Bernoulli(5), False), "gaussian": (nn.Gaussian(5), True),
+}  # fmt: skip
+
+
+def curved(params, states, old):
+    """Functions of second order: the divergence of each distribution from an old one, as TRPO takes them; a fourth power."""
+    outputs = NETWORK(params["network"], states)
+    found = {"power": lambda: ops.mean(ops.square(outputs) * ops.square(outputs))}
+    for name, (distribution, is_gaussian) in KINDS.items():
+        new = (outputs, params["log_std"]) if is_gaussian else outputs
+        before = (old, 0.1 * old) if is_gaussian else old
+        found[name] = lambda distribution=distribution, before=before, new=new: ops.mean(distribution.kl(before, new))
+    return found
+
+
+def test_hessian_product_is_the_difference_of_gradients(engine):
+    """H v ≈ (∇f(θ + h v) − ∇f(θ − h v)) / 2h, in float64, of all of these functions in one compiled call."""
+    layout = nn.Layout(CURVED)
+    flat, vector = layout.flatten(CURVED).astype(np.float64), 0.2 * np.random.default_rng(6).standard_normal(layout.size)
+    old = NETWORK(CURVED["network"], STATES) + 0.5 * np.random.default_rng(5).standard_normal((6, 5))
+    names = ["power", *KINDS]
+
+    def products(flat, vector, states, old):
+        return {
+            name: layout.hessian_product(lambda params, name=name: curved(params, states, old)[name](), flat, vector)
+            for name in names
+        }
+
+    def gradient(name, flat):
+        return layout.value_and_grad(lambda params: (curved(params, STATES, old)[name](), None), flat)[2]
+
+    h = 1e-3
+    expected = {
+        name: (gradient(name, flat + h * vector) - gradient(name, flat - h * vector)) / (2.0 * h) for name in names
+    }
+    assert_close(compiled(engine, products, flat, vector, STATES, old), expected, tolerance=2e-5)
