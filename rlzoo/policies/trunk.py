@@ -51,7 +51,7 @@ class TwinCells(Layer):
     def initial_state(self, batch: int) -> Any:
         return self.cell.initial_state(batch), self.cell.initial_state(batch)
 
-    def __call__(self, params: Params, x: Array, state: Any) -> Any:
+    def __call__(self, params: Params, x: Array, state: Any = None) -> Any:
         value, after = self.cell(params["actor"], x, state[0])
         of_critic, critic_after = self.cell(params["critic"], x, state[1])
         return ops.concat([value, of_critic], -1), (after, critic_after)
