@@ -100,9 +100,14 @@ def make(
             return EnvPoolVectorEnv(spec, n_envs)
         if vectorization == "native" or spec.entry_point is None or (vectorization == "auto" and worthwhile):
             return native.make(spec, n_envs, render_mode)
-        return LeanSyncVectorEnv([lambda: one(gym.make(env, render_mode=render_mode))] * n_envs, infos)
+        return LeanSyncVectorEnv([lambda: one(_single(env, render_mode))] * n_envs, infos)
     except (gym.error.DependencyNotInstalled, ImportError) as error:
         raise UserError(f"environment {env!r} needs more: {' '.join(str(error).split())}") from None
+
+
+def _single(env: Any, render_mode: str | None) -> gym.Env:
+    """An environment of an id or a spec. Not all have a `render_mode` to be set."""
+    return gym.make(env) if render_mode is None else gym.make(env, render_mode=render_mode)
 
 
 def _viewed(env: gym.Env, frame_stack: int = 1, action_masks: bool = False) -> gym.Env:
@@ -131,7 +136,7 @@ def make_separate(env: Any, n_envs: int = 1, render_mode: str | None = None, **v
             for keyword in OF_MAKE_VEC:
                 spec.kwargs.pop(keyword, None)
         with suppress(ValueError):  # of a wrapper that keeps no record of its arguments: such an environment is copied
-            made = [gym.make(spec, render_mode=render_mode) for _ in range(n_envs)]
+            made = [_single(spec, render_mode) for _ in range(n_envs)]
             return LeanSyncVectorEnv([partial(_viewed, one, **views) for one in made], infos=False)
     try:
         return make(copy.deepcopy(env), infos=False, **views)

@@ -65,9 +65,14 @@ class MaskedActionsVector(VectorWrapper):
         self.observation_space = batch_space(self.single_observation_space, env.num_envs)
         self.count = choices(env.single_action_space)
 
-    def reset(self, **options: Any) -> Any:
-        observation, info = self.env.reset(**options)
-        return self._seen(observation, info), info
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> Any:
+        begun = (options or {}).get("reset_mask")  # the others go on, and may be silent
+        observation, info = self.env.reset(seed=seed, options=options)
+        if begun is None:
+            return self._seen(observation, info), info
+        before, seen = self.masks, self._seen(observation, info, ~begun)
+        seen[KEY][~begun] = before[~begun]
+        return seen, info
 
     def step(self, actions: Any) -> Any:
         observation, reward, terminated, truncated, info = self.env.step(actions)
@@ -79,23 +84,38 @@ class MaskedActionsVector(VectorWrapper):
                 mask = None if of_final is None else of_final[i]
                 wrapped[i] = {KEY: checked(mask, self.count), "observation": final[i]}
             info = info | {"final_obs": wrapped}
-        return self._seen(observation, info), reward, terminated, truncated, info
+        over = False if final is not None else terminated  # with a final observation, these are of new episodes
+        return self._seen(observation, info, over), reward, terminated, truncated, info
 
-    def _seen(self, observation: Any, info: dict[str, Any]) -> dict[str, Any]:
-        masks = info.get(KEY)
+    def _seen(self, observation: Any, info: dict[str, Any], silent: Any = False) -> dict[str, Any]:
+        """With masks beside it; environments that are `silent`, `[N]` bool, need give none."""
+        masks, given = info.get(KEY), info.get(f"_{KEY}")
         if masks is None:
-            try:
-                masks = self.env.call(METHOD)  # type: ignore[attr-defined]
-            except AttributeError:
-                raise UserError(_missing(self.env)) from None
-        return {KEY: np.stack([checked(mask, self.count) for mask in masks]), "observation": observation}
+            masks, given = self._by_method(), None
+        given = np.full(self.num_envs, masks is not None) if given is None else given
+        if not np.all(given | silent):
+            raise UserError(_missing(self.env))
+        rows = [checked(masks[i] if given[i] else None, self.count) for i in range(self.num_envs)]
+        self.masks = np.stack(rows)
+        return {KEY: self.masks.copy(), "observation": observation}
+
+    def _by_method(self) -> Any:
+        """Masks by the vector environment's own method, or by that of each of its environments; None without."""
+        for env in (self.env, self.env.unwrapped):
+            if hasattr(env, METHOD):
+                return getattr(env, METHOD)()
+        try:
+            return self.env.unwrapped.call(METHOD)  # type: ignore[attr-defined]
+        except AttributeError:
+            return None
 
 
 def checked(mask: Any, count: int) -> np.ndarray:
     """A mask as int8; where none is given or nothing is allowed (an episode's end), all ones."""
     if mask is None:
         return np.ones(count, np.int8)
-    array = np.asarray(mask).reshape(-1).astype(np.int8)
+    parts = mask if isinstance(mask, tuple | list) else [mask]  # of a MultiDiscrete, perhaps one for each action
+    array = np.concatenate([np.ravel(part) for part in parts]).astype(np.int8)
     if len(array) != count:
         raise UserError(f"an action mask of {len(array)} choices does not fit the action space, which has {count}")
     return array if array.any() else np.ones(count, np.int8)

@@ -65,7 +65,7 @@ KINDS = {
 
 
 def curved(params, states, old):
-    """Functions of second order: the divergence of each distribution from an old one, as TRPO takes them; a fourth power."""
+    """The divergence of each distribution from an old one, which is what TRPO wants it of; and a fourth power."""
     outputs = NETWORK(params["network"], states)
     found = {"power": lambda: ops.mean(ops.square(outputs) * ops.square(outputs))}
     for name, (distribution, is_gaussian) in KINDS.items():
@@ -78,7 +78,8 @@ def curved(params, states, old):
 def test_hessian_product_is_the_difference_of_gradients(engine):
     """H v ≈ (∇f(θ + h v) − ∇f(θ − h v)) / 2h, in float64, of all of these functions in one compiled call."""
     layout = nn.Layout(CURVED)
-    flat, vector = layout.flatten(CURVED).astype(np.float64), 0.2 * np.random.default_rng(6).standard_normal(layout.size)
+    flat = layout.flatten(CURVED).astype(np.float64)
+    vector = 0.2 * np.random.default_rng(6).standard_normal(layout.size)
     old = NETWORK(CURVED["network"], STATES) + 0.5 * np.random.default_rng(5).standard_normal((6, 5))
     names = ["power", *KINDS]
 
