@@ -1,4 +1,4 @@
-"""The published hyperparameters: every entry of every file resolves for an environment that exists, and makes an agent."""
+"""The published hyperparameters: every entry resolves for an environment that exists, and makes an agent."""
 
 from __future__ import annotations
 
