@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from engines import INSTALLED
 from parity import assert_close, compiled, reference
-from probes import STATES, ObservationMatters, environment
+from probes import GAMMA, STATES, ObservationMatters, environment
 
 from rlzoo import load, nn
 from rlzoo.algorithms import ALGORITHMS, find
@@ -73,7 +73,7 @@ def test_the_layer_on_every_engine(engine, highway):
 
 
 # ---- the algorithm ---------------------------------------------------------------------------------------------------
-SETTINGS = dict(steps=8192, n_steps=8, batch_size=32, n_epochs=4, hidden=(16,), learning_rate=1e-2, seed=0)
+SETTINGS = eval(f"{{{block('tests/probes.py')}}}")["awr"] | dict(learning_rate=1e-2, gamma=GAMMA, seed=0)
 
 
 def bandit():
