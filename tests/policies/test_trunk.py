@@ -49,20 +49,23 @@ def params_of(trunk):
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_a_sequence_is_its_steps_one_by_one(kind):
-    """Each sequence by itself, each step from what the one before it left; zero where `first` says so."""
+    """Each sequence by itself, each step from what the one before it left; zero where `first` says so.
+
+    To the precision of float32, which observations become.
+    """
     trunk = TRUNKS[kind]
     params, _ = params_of(trunk)
     whole = outputs(trunk(params, seen(trunk), through_time=True)).reshape(LENGTH, SEQUENCES, UNITS)
     start = tree.map(lambda x: x.reshape(LENGTH, SEQUENCES, UNITS)[0], before(trunk))
     for i in range(SEQUENCES):
-        memory = tree.map(lambda x: x[i : i + 1], start)
+        memory = tree.map(lambda x, i=i: x[i : i + 1], start)
         for t in range(LENGTH):
             if FIRST[t, i]:
                 memory = trunk.cell.initial_state(1)
             step = {"observation": X[t, i : i + 1], "memory": memory, "first": FIRST[t, i : i + 1]}
             features = trunk(params, step)
             memory = features.memory
-            np.testing.assert_allclose(whole[t, i], outputs(features)[0], rtol=1e-6, atol=1e-8)  # observations become float32
+            np.testing.assert_allclose(whole[t, i], outputs(features)[0], rtol=1e-6, atol=1e-8)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
@@ -89,7 +92,7 @@ def through_time(flats, inputs):
             values = outputs(trunk(params, given["seen"], through_time=True))
             return ops.sum(values * given["weight"]), values
 
-        value, values, gradient = layout.value_and_grad(loss, flats[kind])
+        _, values, gradient = layout.value_and_grad(loss, flats[kind])
         found[kind] = {"values": values, "gradient": gradient}
     return {str(kind): result for kind, result in found.items()}
 
