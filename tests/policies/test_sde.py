@@ -113,5 +113,5 @@ def test_agents_hold_their_noise_for_as_long_as_they_are_told(kind, settings):
 
 
 def test_choices_are_not_explored_by_it():
-    with pytest.raises(UserError, match="continuous actions, not Discrete.*sde = false"):
+    with pytest.raises(UserError, match=r"continuous actions, not Discrete.*sde = false"):
         PPO("CartPole-v1", backend="numpy", sde=True)
