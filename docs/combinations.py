@@ -44,20 +44,24 @@ PARTS = {
     ),
     "Dict, Tuple": Part("Nested observations, each part with an encoder of its own.", observation=NESTED),
     "images": Part(
-        "Pixels, `[height, width, channels]` of uint8, through convolutions; alone or beside vectors.",
+        "Pixels, `[height, width, channels]` of uint8, through convolutions; beside vectors too.",
         observation=PICTURE,
     ),
     "hindsight": Part(
-        "Replay with goals that were reached, in environments that have `achieved_goal`, `desired_goal` and "
-        "`compute_reward`. The strategy is `future`, `final` or `episode`.",
+        "Replay with goals that were reached (Andrychowicz 2017), in environments that have `achieved_goal`, "
+        "`desired_goal` and `compute_reward`. The strategy is `future`, `final` or `episode`.",
         ({"hindsight": "future"}, {"hindsight": "final"}, {"hindsight": "episode"}),
         GOALS,
     ),
     "n-step": Part("The target sums so many rewards before a value stands for the rest.", ({"n_step": 3},)),
-    "prioritized": Part("Transitions are drawn by their last TD error, and weighed for it.", ({"prioritized": True},)),
-    "gSDE": Part("Exploration by noise that is a function of the state and lasts many steps.", ({"sde": True},)),
+    "prioritized": Part(
+        "Transitions are drawn by their last TD error, and weighed for it (Schaul 2016).", ({"prioritized": True},)
+    ),
+    "gSDE": Part(
+        "Exploration by noise that is a function of the state and lasts many steps (Raffin 2021).", ({"sde": True},)
+    ),
     "CVaR": Part(
-        "Actions are chosen for the mean of the worst share of returns.",
+        "Actions are chosen for the mean of the worst share of returns, the conditional value at risk.",
         ({"risk": 0.25},),
         needs={"distributional": True},
     ),

@@ -69,7 +69,7 @@ class CategoricalReturn:
         return ops.sum(ops.expand_dims(ops.softmax(outputs), -1) * share, -2)
 
     def error(self, outputs: Array, target: Array) -> Array:
-        """The cross-entropy to the target's probabilities."""
+        """−Σ_i p_i log q_i, the cross-entropy to the target's probabilities p (algorithm 1)."""
         return -ops.sum(target * ops.log_softmax(outputs), -1)
 
 
