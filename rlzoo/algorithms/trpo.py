@@ -11,7 +11,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from rlzoo.backend import ops, tree
 from rlzoo.errors import UserError
@@ -28,8 +28,8 @@ class TRPOConfig(ActorCriticConfig):
 
     learning_rate: Scheduled = Schedule(1e-3, 1e-3)
     """Adam's step size for the critic; a schedule such as linear(1e-3, 0) is allowed."""
-    target_kl: float = Field(0.01, gt=0.0)
-    """The trust region: the KL divergence that an update may reach (δ of eq. 14)."""
+    target_kl: Scheduled = Schedule(0.01, 0.01)
+    """The trust region: the KL divergence that an update may reach (δ of eq. 14); a schedule is allowed."""
     cg_steps: int = Field(15, ge=1)
     """Conjugate gradient steps towards the natural direction."""
     cg_damping: float = Field(0.1, ge=0.0)
@@ -42,6 +42,13 @@ class TRPOConfig(ActorCriticConfig):
     """Passes over each rollout that fit the critic."""
     batch_size: int = Field(128, ge=2)
     """Steps in a minibatch of the critic."""
+
+    @field_validator("target_kl")
+    @classmethod
+    def _positive(cls, value: Schedule) -> Schedule:
+        if value.start <= 0.0 or value.end < 0.0:
+            raise ValueError("a trust region is greater than 0; it may shrink to 0")
+        return value
 
 
 class TRPO(ActorCriticAgent):
@@ -81,8 +88,8 @@ class TRPO(ActorCriticAgent):
         loss, entropy, gradient = self.layout.value_and_grad(lambda params: self.surrogate(params, batch), flat)
         direction = self.conjugate_gradient(flat, -gradient, batch)
         curvature = ops.sum(direction * self.fisher_product(flat, direction, batch))
-        length = ops.sqrt(2.0 * self.config.target_kl / ops.maximum(curvature, 1e-8))  # appendix C
-        flat, length, kl, reached = self.line_search(flat, length * direction, loss, batch)
+        length = ops.sqrt(2.0 * scalars["target_kl"] / ops.maximum(curvature, 1e-8))  # appendix C
+        flat, length, kl, reached = self.line_search(flat, length * direction, loss, batch, scalars)
 
         carry = {"parameters": flat, "optimizer": state["optimizer"]}
         constants = {"batch": rows, "scalars": scalars}
@@ -128,7 +135,9 @@ class TRPO(ActorCriticAgent):
         carry, _ = ops.fold(step, carry, self._count(self.config.cg_steps, b), {"flat": flat, "batch": batch})
         return carry["x"]
 
-    def line_search(self, flat: Array, full: Array, loss: Array, batch: dict[str, Any]) -> tuple[Array, ...]:
+    def line_search(
+        self, flat: Array, full: Array, loss: Array, batch: dict[str, Any], scalars: Any
+    ) -> tuple[Array, ...]:
         """The longest step of those tried that improves the surrogate within the trust region; none, if none does.
 
         Parameters, the share of the full step, the KL divergence and the surrogate there.
@@ -141,7 +150,7 @@ class TRPO(ActorCriticAgent):
             kl = self.divergence(params, constants["batch"])
             good = (
                 ops.astype(ops.less(reached, constants["loss"]), "float32")
-                * ops.astype(ops.less(kl, self.config.target_kl), "float32")
+                * ops.astype(ops.less(kl, constants["scalars"]["target_kl"]), "float32")
                 * ops.astype(ops.equal(carry["share"], 0.0), "float32")
             )
             new = {"flat": candidate, "share": share, "kl": kl, "reached": reached}
@@ -149,7 +158,7 @@ class TRPO(ActorCriticAgent):
 
         shares = self._count(self.config.line_search_steps, full, self.config.line_search_shrink)
         carry = {"flat": flat, "share": 0.0 * loss, "kl": 0.0 * loss, "reached": loss}
-        constants = {"flat": flat, "full": full, "loss": loss, "batch": batch}
+        constants = {"flat": flat, "full": full, "loss": loss, "batch": batch, "scalars": scalars}
         carry, _ = ops.fold(attempt, carry, shares, constants)
         return carry["flat"], carry["share"], carry["kl"], carry["reached"]
 
