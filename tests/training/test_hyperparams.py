@@ -54,7 +54,8 @@ def test_peers_values_that_were_read_by_hand():
         return resolve(algorithm, find(algorithm).Config, env, envs.family_of(env), {}).config
 
     trpo = config("trpo", "HalfCheetah-v5")
-    assert (trpo.n_steps, trpo.n_envs, trpo.cg_steps, trpo.n_critic_epochs, trpo.target_kl(1.0)) == (1024, 2, 25, 20, 0.04)
+    assert (trpo.n_steps, trpo.n_envs, trpo.cg_steps, trpo.n_critic_epochs) == (1024, 2, 25, 20)
+    assert trpo.target_kl(0.0) == trpo.target_kl(1.0) == 0.04
     lander = config("a2c", "LunarLander-v3")
     assert (lander.gae_lambda, lander.gamma, lander.normalize_observation) == (1.0, 0.995, False)
     assert (lander.learning_rate(0.0), lander.learning_rate(1.0)) == (8.3e-4, 0.0)
