@@ -8,6 +8,7 @@ import pytest
 from command_line import python
 
 from rlzoo import __version__
+from rlzoo.algorithms import ALGORITHMS
 from rlzoo.backend import ENGINES
 
 HEAVY = {*ENGINES, "keras", "jaxlib", "tensorboard"}
@@ -50,7 +51,8 @@ def test_help_lists_the_commands_and_the_engines(rlzoo):
         assert outcome.status == 0
         assert all(command in outcome.out for command in ("train", "evaluate", "play", "list", "show"))
     options = rlzoo("train", "--help").out
-    assert all(name in options for name in (*ENGINES, "ppo", "dqn", "sac", "--set", "--resume", "--eval-every"))
+    assert all(name in options for name in (*ENGINES, "rlzoo list algos", "--set", "--resume", "--eval-every"))
+    assert all(name in rlzoo("list", "algos").out for name in ALGORITHMS)
 
 
 def test_version(rlzoo):

@@ -40,6 +40,45 @@ def test_observations_are_shifted_scaled_and_clipped():
     assert scaled.dtype == np.float32 and normalize.moments.mean == 2.0
 
 
+NESTED = spaces.Dict({
+    "image": spaces.Box(0, 255, (2, 2, 1), np.uint8),
+    "more": spaces.Tuple((spaces.Discrete(3), spaces.Box(-9.0, 9.0, (1,)))),
+    "vector": spaces.Box(-np.inf, np.inf, (2,)),
+})  # fmt: skip
+
+
+def nested(rng, n):
+    return {
+        "image": rng.integers(0, 256, (n, 2, 2, 1), np.uint8),
+        "more": (rng.integers(0, 3, n), rng.normal(5.0, 2.0, (n, 1))), "vector": rng.normal(-3.0, 0.5, (n, 2)),
+    }  # fmt: skip
+
+
+def test_of_nested_observations_only_numbers_are_scaled_each_part_by_its_own():
+    normalize, rng = ObservationNormalizer(NESTED), np.random.default_rng(0)
+    for _ in range(200):
+        normalize.update(nested(rng, 10))
+    given = nested(rng, 4)
+    scaled = normalize(given)
+    assert list(scaled) == list(given) and isinstance(scaled["more"], tuple)
+    assert scaled["image"] is given["image"] and scaled["more"][0] is given["more"][0]
+    np.testing.assert_allclose(scaled["more"][1], (given["more"][1] - 5.0) / 2.0, atol=0.2)
+    np.testing.assert_allclose(scaled["vector"], (given["vector"] + 3.0) / 0.5, atol=0.2)
+    assert scaled["vector"].dtype == scaled["more"][1].dtype == np.float32
+    again = ObservationNormalizer(NESTED)
+    again.restore(normalize.arrays())
+    np.testing.assert_array_equal(again(given)["more"][1], scaled["more"][1])
+    np.testing.assert_array_equal(again(given)["vector"], scaled["vector"])
+
+
+@pytest.mark.parametrize("space, has_numbers", [
+    (NESTED, True), (spaces.Tuple((spaces.Discrete(2), spaces.Box(0, 255, (36, 36, 1), np.uint8))), False),
+    (spaces.MultiBinary(3), False),
+])  # fmt: skip
+def test_whether_there_are_numbers_to_scale(space, has_numbers):
+    assert ObservationNormalizer(space).has_numbers == has_numbers
+
+
 def test_rewards_are_divided_by_the_spread_of_the_discounted_return():
     rng = np.random.default_rng(1)
     normalize, returns, running = RewardNormalizer(3, gamma=0.9), [], np.zeros(3)
