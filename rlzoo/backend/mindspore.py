@@ -6,15 +6,9 @@ they keep to the plain subset of Python that its compiler reads: positional argu
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import importlib.util
 import io
-import itertools
 import os
-import shutil
-import sys
-import tempfile
 import threading
 from builtins import max as builtins_max
 
@@ -304,31 +298,6 @@ def fold(step, carry, inputs, constants):
     return tree.loop(step, carry, inputs, constants, ops.stack)
 
 
-# ---- generated source ------------------------------------------------------------------------------------------------
-_FOLDER = None
-_NUMBER = itertools.count()
-
-
-def _load(module):
-    """Import generated source from a file of a folder that goes with the process."""
-    global _FOLDER
-    if _FOLDER is None:
-        _FOLDER = tempfile.mkdtemp(prefix="rlzoo-mindspore-")
-        atexit.register(shutil.rmtree, _FOLDER, ignore_errors=True)
-    name = f"rlzoo_generated_{next(_NUMBER)}"
-    path = os.path.join(_FOLDER, name + ".py")
-    with open(path, "w") as file:
-        file.write(module.text)
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    loaded = importlib.util.module_from_spec(spec)
-    sys.modules[name] = loaded
-    for constant, value in module.constants.items():
-        setattr(loaded, constant, asarray(value))
-    spec.loader.exec_module(loaded)
-    return loaded
-
-
 def compile(function, device="cpu", donate=False):
     compiled = {}
 
@@ -341,7 +310,7 @@ def compile(function, device="cpu", donate=False):
             program = recorder.record(function, examples)
             module = Module(__name__)
             name = module.function(program)
-            compiled[key] = ms.jit(getattr(_load(module), name)), program.structure
+            compiled[key] = ms.jit(getattr(module.load(asarray), name)), program.structure
         call, result = compiled[key]
         return tree.unflatten(result, list(call(*leaves)))
 

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import atexit
+import importlib.util
+import itertools
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from rlzoo.backend.recorder import Constant, Instruction, Node, Program
 
+_NUMBER = itertools.count()
 OPERATORS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "less": "<", "greater": ">"}
 
 
@@ -44,6 +55,28 @@ class Module:
         name = f"constant_{len(self.constants)}"
         self.constants[name] = np.asarray(value)
         return name
+
+    def load(self, asarray: Callable[[np.ndarray], Any]) -> ModuleType:
+        """The module, imported from a file of a folder that goes with the process; constants as the engine's arrays."""
+        name = f"rlzoo_generated_{next(_NUMBER)}"
+        path = os.path.join(_folder(), name + ".py")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(self.text)
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None and spec.loader is not None
+        loaded = importlib.util.module_from_spec(spec)
+        sys.modules[name] = loaded
+        for constant, value in self.constants.items():
+            setattr(loaded, constant, asarray(value))
+        spec.loader.exec_module(loaded)
+        return loaded
+
+
+@cache
+def _folder() -> str:
+    folder = tempfile.mkdtemp(prefix="rlzoo-generated-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 class _Writer:
