@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 
@@ -32,12 +33,14 @@ class Stepper:
         self.mode = AutoresetMode(env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
         self.every_step_counts = self.mode is not AutoresetMode.NEXT_STEP  # no step is a reset: `valid` is always None
         self.resetting: np.ndarray | None = None  # which environments spend the next step on a reset
+        space = env.single_observation_space
+        self.space = space if isinstance(space, spaces.Dict | spaces.Tuple) else None  # of observations with parts
 
     def reset(self, seed: int | None = None) -> Any:
         """Start an episode in every environment: copy i seeded with `seed + i`, a native vector form with `seed`."""
         self.resetting = None
         observation, _ = self.env.reset(seed=seed)
-        return observation
+        return observation if self.space is None else _in_order(observation, self.space)
 
     def step(self, action: np.ndarray) -> Transition:
         observation, reward, terminated, truncated, info = self.env.step(action)
@@ -55,7 +58,18 @@ class Stepper:
                 _put_final_observations(next_observation, info, done)
             else:
                 observation, _ = self.env.reset(options={"reset_mask": done})
+        if self.space is not None:
+            observation, next_observation = (_in_order(x, self.space) for x in (observation, next_observation))
         return Transition(next_observation, reward, terminated, truncated, done, valid, observation)
+
+
+def _in_order(observation: Any, space: spaces.Space) -> Any:
+    """The parts of a batch of observations in the order of the space, whatever order a dict has them in."""
+    if isinstance(space, spaces.Dict):
+        return {key: _in_order(observation[key], part) for key, part in space.items()}
+    if isinstance(space, spaces.Tuple):
+        return tuple(_in_order(observation[i], part) for i, part in enumerate(space.spaces))
+    return observation
 
 
 def copied(observation: Any) -> Any:

@@ -100,6 +100,10 @@ class RewardNormalizer:
         self.moments.update(self.running)
         if done is not None:
             self.running[done] = 0.0
+        return self.scaled(reward)
+
+    def scaled(self, reward: np.ndarray) -> np.ndarray:
+        """Rewards by the present deviation, float32; does not change it."""
         return _within(reward / math.sqrt(self.moments.variance + 1e-8), self.clip)
 
     def arrays(self) -> dict[str, Any]:

@@ -62,7 +62,8 @@ def from_plain(plain: dict[str, Any], largest: float = math.inf) -> spaces.Space
     if kind == "MultiBinary":
         return spaces.MultiBinary(plain["n"])
     if kind == "Dict":
-        return spaces.Dict({name: from_plain(part, largest) for name, part in plain["spaces"].items()})
+        parts = [(name, from_plain(part, largest)) for name, part in plain["spaces"].items()]
+        return spaces.Dict(parts)  # pairs keep their order, which is that of the features; a dict would be sorted
     if kind == "Tuple":
         return spaces.Tuple([from_plain(part, largest) for part in plain["spaces"]])
     raise ValueError(f"unknown kind of space {kind!r}")
@@ -123,10 +124,12 @@ def rows(space: spaces.Space, observation: Any) -> tuple[Any, bool]:
     if parts_of(space) is None:
         return _leaf_rows(space, observation)
     single: list[bool] = []
+    lengths: list[int] = []
 
     def of_leaf(leaf: spaces.Space, x: Any) -> np.ndarray:
         array, one = _leaf_rows(leaf, x)
         single.append(one)
+        lengths.append(len(array))
         return array
 
     try:
@@ -135,6 +138,8 @@ def rows(space: spaces.Space, observation: Any) -> tuple[Any, bool]:
         raise UserError(f"observation {observation!r} is not valid: expected one of {space}") from None
     if any(single) != all(single):
         raise UserError(f"observation {observation!r} is not valid: some of its parts are batches and some are not")
+    if len(set(lengths)) > 1:
+        raise UserError(f"an observation whose parts are batches of {lengths} is not valid: they are to be as long")
     return found, single[0]
 
 

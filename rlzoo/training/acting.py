@@ -81,6 +81,8 @@ class Actor:
         """
         if self.policy.trunk.cell is None:
             raise UserError(f"this {self.name} remembers nothing: it was made with recurrent = none")
+        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+            raise UserError(f"memory of {n!r} episodes is not valid: a whole number of at least 1")
         return Memory(self.policy.trunk, n)
 
     def act(
@@ -92,21 +94,30 @@ class Actor:
         where episodes end. An agent with action masks takes the environment's mask. Raises UserError if the observation
         does not have the space's shape. Stochastic actions draw on a generator of their own: acting changes no run.
         """
-        if self.config.action_masks and not (isinstance(observation, dict) and KEY in observation):
+        masked, has_mask = self.config.action_masks, isinstance(observation, dict) and KEY in observation
+        if action_mask is not None and not masked:
+            raise UserError(f"this {self.name} has action_masks = false: leave action_mask out")
+        if masked and (action_mask is not None or not has_mask):
             observation = self._with_mask(observation, action_mask)
-        if (memory is None) != (self.policy.trunk.cell is None):
+        cell = self.policy.trunk.cell
+        if (memory is None) != (cell is None):
             mend = "pass memory=agent.memory(n)" if memory is None else "leave memory out"
             raise UserError(f"this {self.name} has recurrent = {self.config.recurrent or 'none'}: {mend}")
+        if memory is not None and (not isinstance(memory, Memory) or memory.cell != cell):
+            raise UserError(f"memory = {memory!r} is not this agent's: agent.memory(n) gives it")
         return self._act(observation, None if deterministic else self._acting_rng, memory)
 
     def _with_mask(self, observation: Any, mask: Any) -> dict[str, Any]:
         if mask is None:
             raise UserError(f"this {self.name} has action_masks = true: pass the environment's, action_mask=mask")
-        choices = np.asarray(mask, np.int8)
-        shape = self.observation_space[KEY].shape  # type: ignore[index]
+        choices, shape = np.asarray(mask), self.observation_space[KEY].shape  # type: ignore[index]
+        if choices.dtype.kind not in "biuf":
+            raise UserError(f"action_mask = {mask!r} is not valid: it is 1 or 0 for each choice")
         if choices.shape[-1:] != shape or choices.ndim > 2:
             raise UserError(f"action_mask of shape {choices.shape} is not valid: expected {shape} or (N, *{shape})")
-        return {KEY: choices, "observation": observation}
+        if not (choices > 0).any(-1).all():
+            raise UserError("action_mask allows no action: at least one choice is to be 1")
+        return {KEY: (choices > 0).astype(np.int8), "observation": observation}
 
     @cached_property
     def _acting_rng(self) -> np.random.Generator:

@@ -12,6 +12,7 @@ import numpy as np
 from rlzoo.backend import tree
 from rlzoo.buffers import RolloutBuffer
 from rlzoo.envs import Stepper
+from rlzoo.errors import UserError
 from rlzoo.policies import Trunk
 from rlzoo.policies.normalizers import ObservationNormalizer, RewardNormalizer
 
@@ -70,7 +71,8 @@ class Memory:
     """What a recurrent policy remembers of N episodes: the state of its cell, and where the next step is a first."""
 
     def __init__(self, trunk: Trunk, n: int):
-        self.state = tree.map(lambda x: x, trunk.cell.initial_state(n))
+        self.cell = trunk.cell
+        self.state = trunk.cell.initial_state(n)
         self.first = np.ones(n, np.float32)
 
     def around(self, observation: Any) -> dict[str, Any]:
@@ -83,7 +85,9 @@ class Memory:
 
     def reset(self, done: np.ndarray | None = None) -> None:
         """Forget the episodes that are `done`, `[N]` bool; all of them if nothing is said."""
-        done = np.ones(len(self.first), np.bool_) if done is None else np.asarray(done, np.bool_)
+        done = np.ones(len(self.first), np.bool_) if done is None else np.asarray(done, np.bool_).reshape(-1)
+        if len(done) != len(self.first):
+            raise UserError(f"done of {len(done)} episodes for a memory of {len(self.first)}")
         self.state = tree.map(lambda x: np.where(done[:, None], np.float32(0.0), x), self.state)
         self.first = np.where(done, np.float32(1.0), self.first)
 

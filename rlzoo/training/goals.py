@@ -35,11 +35,16 @@ def goals_in(agent: Any) -> Callable[[Any], dict[str, Any]]:
 def rewards_of(agent: Any) -> tuple[Callable[[Any, Any], np.ndarray], Callable[[Any, Any], np.ndarray] | None]:
     """Reward and, where it has one, termination of any goal and any state reached, as the environment has them.
 
+    Rewards are normalized like those that were collected.
     Raises UserError for an environment without `compute_reward`.
     """
-    env = agent.collector.stepper.env
-    terminated = _method(env, "compute_terminated")
-    return _rows(_method(env, "compute_reward", agent)), None if terminated is None else _rows(terminated)
+    env, normalize = agent.collector.stepper.env, agent.normalizers.get("reward")
+    reward, terminated = _rows(_method(env, "compute_reward", agent)), _method(env, "compute_terminated")
+
+    def normalized(achieved: np.ndarray, desired: np.ndarray) -> np.ndarray:
+        return normalize.scaled(reward(achieved, desired))
+
+    return reward if normalize is None else normalized, None if terminated is None else _rows(terminated)
 
 
 def _method(env: Any, name: str, agent: Any = None) -> Any:
