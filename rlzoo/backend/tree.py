@@ -64,16 +64,6 @@ def map(function: Callable[[Any], Any], tree: Any) -> Any:
     return unflatten(structure, [function(leaf) for leaf in leaves])
 
 
-def leaves_like(structure: Structure, tree: Any) -> list[Any]:
-    """The leaves of a tree in the order of `structure`, whose dicts may name theirs in another."""
-    leaves, found = flatten(tree)
-    if found == structure:
-        return leaves
-    kind, keys, children = structure
-    parts = [tree[key] for key in keys] if kind is dict else tree
-    return [leaf for child, part in zip(children, parts, strict=True) for leaf in leaves_like(child, part)]
-
-
 def at(tree: Any, i: int) -> Any:
     """The i-th along the leading axis of every leaf."""
     return tree[i] if isinstance(tree, np.ndarray) else map(lambda leaf: leaf[i], tree)

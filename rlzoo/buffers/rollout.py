@@ -41,7 +41,7 @@ class RolloutBuffer:
 
     def see(self, t: int, observation: Any) -> Any:
         """Write what is seen at step t, `[N, ...]`; the same, in the types it is stored in."""
-        for column, leaf in zip(self._now, tree.leaves_like(self.structure, observation), strict=True):
+        for column, leaf in zip(self._now, tree.flatten(observation)[0], strict=True):
             column[t] = leaf
         return tree.unflatten(self.structure, [column[t] for column in self._now])
 
@@ -56,7 +56,7 @@ class RolloutBuffer:
             if self.structure is tree.LEAF:
                 self._next[0][t] = observation
                 continue
-            for column, leaf in zip(self._next, tree.leaves_like(self.structure, observation), strict=True):
+            for column, leaf in zip(self._next, tree.flatten(observation)[0], strict=True):
                 column[t] = leaf
 
     def arrays(self) -> dict[str, Any]:

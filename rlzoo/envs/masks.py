@@ -25,7 +25,7 @@ def choices(space: spaces.Space) -> int:
         return int(space.n)
     if isinstance(space, spaces.MultiDiscrete):
         return int(space.nvec.sum())
-    raise UserError(f"action masks are for Discrete and MultiDiscrete actions, not for {space}: set action_masks = false")
+    raise UserError(f"action masks are for Discrete and MultiDiscrete, not for {space}: set action_masks = false")
 
 
 def _with_masks(observation: spaces.Space, action: spaces.Space) -> spaces.Dict:

@@ -48,15 +48,6 @@ def test_observations_may_be_trees():
     np.testing.assert_array_equal(rows["next_observation"]["b"][0], [10, 11, 70, 71, 30, 31])
 
 
-def test_a_dict_is_kept_by_its_names_whatever_their_order():
-    buffer = RolloutBuffer(2, 1, {"a": np.zeros((), np.float32), "b": np.zeros((), np.float32)}, np.zeros(()))
-    buffer.see(0, {"b": np.array([2.0]), "a": np.array([1.0])})
-    buffer.see(1, {"a": np.array([1.0]), "b": np.array([2.0])})
-    buffer.close({"b": np.array([4.0]), "a": np.array([3.0])}, [(0, {"b": np.array([6.0]), "a": np.array([5.0])})])
-    assert buffer.observation["a"].tolist() == [[1], [1]] and buffer.observation["b"].tolist() == [[2], [2]]
-    assert buffer.next_observation["a"].tolist() == [[5], [3]] and buffer.next_observation["b"].tolist() == [[6], [4]]
-
-
 def collected(mode):
     """An agent and the rollout it collects in `TwoSteps`, whose episodes are two steps."""
     agent = untrained("ppo", environment(TwoSteps, "discrete", mode), "jax")

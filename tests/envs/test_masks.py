@@ -137,7 +137,7 @@ def test_spaces_whose_actions_cannot_be_masked():
     class Continuous(Masked):
         action_space = spaces.Box(-1.0, 1.0, (2,))
 
-    with pytest.raises(UserError, match=r"Discrete and MultiDiscrete.*not for Box"):
+    with pytest.raises(UserError, match=r"for Discrete and MultiDiscrete, not for Box.*action_masks = false"):
         make(Continuous(), action_masks=True)
 
 

@@ -6,9 +6,11 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from counting import Counting
+from gymnasium import spaces
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+from rlzoo.backend import tree
 from rlzoo.envs import Stepper, make
 
 
@@ -75,7 +77,7 @@ class Forgetful(gym.vector.VectorEnv):
     """Says SAME_STEP and keeps the final observation to itself."""
 
     metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012
-    num_envs = 1
+    num_envs, single_observation_space = 1, spaces.Box(-1.0, 1.0, (2,))
 
     def step(self, actions):
         return np.zeros((1, 2)), np.zeros(1), np.zeros(1, bool), np.ones(1, bool), {}
@@ -84,3 +86,40 @@ class Forgetful(gym.vector.VectorEnv):
 def test_a_missing_final_observation_is_an_error():
     with pytest.raises(ValueError, match="final_obs"):
         Stepper(Forgetful()).step(np.zeros(1, int))
+
+
+class Shuffled(gym.vector.VectorEnv):
+    """Names the parts of its observations in another order than its space; ends every second step."""
+
+    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012
+    num_envs = 1
+    single_observation_space = spaces.Dict({
+        "a": spaces.Discrete(9), "b": spaces.Dict({"c": spaces.Discrete(9), "d": spaces.Discrete(9)}),
+    })  # fmt: skip
+
+    def reset(self, *, seed=None, options=None):
+        self.t = 0
+        return self.observation(0), {}
+
+    def observation(self, t, batch=lambda x: np.array([x])):
+        return {"b": {"d": batch(30 + t), "c": batch(20 + t)}, "a": batch(10 + t)}
+
+    def step(self, actions):
+        self.t += 1
+        done, final = np.array([self.t == 2]), np.array([self.observation(self.t, int)], object)
+        if done[0]:
+            self.t = 0
+        info = {"final_obs": final, "_final_obs": done} if done[0] else {}
+        return self.observation(self.t), np.zeros(1), done, np.zeros(1, bool), info
+
+
+def test_parts_come_in_the_order_of_the_space():
+    """So that what keeps them in columns, as buffers do, keeps each where it belongs."""
+    stepper, leaves = Stepper(Shuffled()), []
+    leaves.append(stepper.reset())
+    for _ in range(2):
+        step = stepper.step(np.zeros(1, int))
+        leaves += [step.next_observation, step.observation]
+    assert [[int(x[0]) for x in tree.flatten(leaf)[0]] for leaf in leaves] == [
+        [10, 20, 30], [11, 21, 31], [11, 21, 31], [12, 22, 32], [10, 20, 30],
+    ]  # fmt: skip
