@@ -59,7 +59,7 @@ typecheck: $(VENV)/.installed-dev ## check types with mypy
 docs: $(VENV)/.installed-dev ## write docs/algorithms/, a page an algorithm and the table of what combines
 	$(VENV)/bin/python docs/pages.py
 
-bench: $(VENV)/.installed-test $(VENV)/.installed-mujoco $(PEERS)/.installed ## measure speed beside Stable-Baselines3 and SBX [ARGS="..."]
+bench: $(VENV)/.installed-test $(VENV)/.installed-mujoco $(PEERS)/.installed ## measure speed beside Stable-Baselines3, its contrib and SBX [ARGS="..."]
 	$(RUN) benchmarks.speed $(ARGS)
 
 clean: ## remove environments, caches and build products; runs/ stays
@@ -85,6 +85,6 @@ $(VENV)/.installed-test: $(SOURCES)
 	@touch $(ENGINES:%=$(VENV)/.installed-%) $(VENV)/.installed-dev $@
 
 $(PEERS)/.installed: benchmarks/peers.txt $(PEERS)/pyvenv.cfg
-	@echo "installing stable-baselines3, sbx-rl into $(PEERS) …"
+	@echo "installing stable-baselines3, sb3-contrib, sbx-rl into $(PEERS) …"
 	@$(PEERS)/bin/python $(PIP) -r benchmarks/peers.txt
 	@touch $@

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-import rlzoo
 from benchmarks.jobs import JOBS
+from rlzoo.algorithms import find
 from rlzoo.backend import recorder, tree
 from rlzoo.backend.recorder import Instruction, Node, Program
 
@@ -114,7 +114,7 @@ def env_microseconds(agent: Any, rounds: int = 2000) -> float:
 
 def main(job_name: str) -> None:
     job = JOBS[job_name]
-    agent = getattr(rlzoo, job.algorithm.upper())(job.env, backend="numpy", seed=0, **job.rlzoo)
+    agent = find(job.algorithm)(job.env, backend="numpy", seed=0, **job.rlzoo)
     program, steps = update_of(agent)
     counts, env = products(program), env_microseconds(agent)
     flops = sum(2 * m * k * n * count for (m, k, n), count in counts.items())

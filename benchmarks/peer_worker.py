@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import sys
 import time
+from importlib import import_module
 
 from benchmarks.jobs import JOBS
+
+MODULES = {"sb3": "stable_baselines3", "contrib": "sb3_contrib", "sbx": "sbx"}
 
 
 def main(job_name: str, peer: str, threads: str) -> None:
@@ -17,10 +20,7 @@ def main(job_name: str, peer: str, threads: str) -> None:
     from stable_baselines3.common.callbacks import BaseCallback
     from stable_baselines3.common.env_util import make_vec_env
 
-    if peer == "sb3":
-        import stable_baselines3 as library
-    else:
-        import sbx as library
+    library = import_module(MODULES[peer])
     job = JOBS[job_name]
 
     class Clock(BaseCallback):
@@ -39,10 +39,11 @@ def main(job_name: str, peer: str, threads: str) -> None:
 
     settings = {name: scheduled(value) for name, value in job.peer.items()}
     env = make_vec_env(job.env, n_envs=job.n_envs)
-    policy = {"net_arch": list(job.hidden)}
-    model = getattr(library, job.algorithm.upper())(
-        "MlpPolicy", env, policy_kwargs=policy, seed=0, device="cpu", **settings
-    )
+    if "action_noise" in settings:
+        settings["action_noise"] = gaussian(env.action_space.shape, settings["action_noise"])
+    policy = {"net_arch": list(job.hidden), **job.policy_settings}
+    make = getattr(library, job.peer_class or job.algorithm.upper())
+    model = make(job.policy, env, policy_kwargs=policy, seed=0, device="cpu", **settings)
     clock, made = Clock(), time.perf_counter()
     model.learn(job.steps, callback=clock)
     ended = time.perf_counter()
@@ -62,6 +63,13 @@ def scheduled(value):  # type: ignore[no-untyped-def]
         start = float(value.split()[1])
         return lambda remaining: remaining * start
     return value
+
+
+def gaussian(shape, deviation):  # type: ignore[no-untyped-def]
+    import numpy as np
+    from stable_baselines3.common.noise import NormalActionNoise
+
+    return NormalActionNoise(np.zeros(shape), np.full(shape, deviation))
 
 
 if __name__ == "__main__":

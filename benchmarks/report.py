@@ -11,31 +11,35 @@ def page(report: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {v}" for name, v in (m["versions"] | m["peers"]).items())
     lines = [
         "# Speed", "",
-        f"Made by `make bench` on {m['date']}: {m['cores']} cores ({m['cpu']}), no GPU, Python {m['python']};",
+        f"Made by `make bench`, last on {m['date']}, each section on the date that it bears, on {m['cores']} cores",
+        f"({m['cpu']}), no GPU, Python {m['python']};",
         f"{versions}.", "",
         "Steps a second of `learn` after the first update: median (lowest–highest) of the repeats, each in a process",
-        "of its own, contenders taking turns. Ratio: to the faster of Stable-Baselines3's rows. First: what the first",
-        "update costs beyond an ordinary one (tracing, compiling; JAX reads it from its cache on disk after the first",
-        "repeat). Whole: the process, from its start to its end. Floor: the environments alone and the matrix products",
-        "of the updates alone, each shape at the best rate measured here, on one core and on all.", "",
+        "of its own, contenders taking turns. Ratio: to the faster row of Stable-Baselines3, or of its contrib. First:",
+        "what the first update costs beyond an ordinary one (tracing, compiling; JAX reads it from its cache on disk",
+        "after the first repeat). Whole: the process, from its start to its end. Floor: the environments alone and the",
+        "matrix products of the updates alone, each shape at the best rate measured here, on one core and on all.", "",
     ]  # fmt: skip
     for job, part in report.get("jobs", {}).items():
-        lines += _job(job, part, report.get("floor", {}).get(job))
+        lines += _job(job, part, report.get("floor", {}).get(job), report["dates"])
     sections = (
         ("solve", _solve), ("by_hand", _by_hand), ("acting", _acting), ("memory", _memory), ("gpu", _gpu),
     )  # fmt: skip
     for name, section in sections:
         if report.get(name):
             lines += [*section(report[name]), ""]
+            if date := report["dates"].get(name):
+                lines += [f"Measured on {date}.", ""]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def _job(job: str, part: dict[str, Any], floor: dict[str, Any] | None) -> list[str]:
+def _job(job: str, part: dict[str, Any], floor: dict[str, Any] | None, dates: dict[str, Any]) -> list[str]:
     known = floor if floor and "error" not in floor else None
-    lines = [f"## {job}", "", ", ".join(f"{k} {v}" for k, v in part["settings"].items()), ""]
+    settings = ", ".join(f"{k} {v}" for k, v in part["settings"].items())
+    lines = [f"## {job}", "", f"Measured on {dates['jobs'][job]}: {settings}", ""]
     if known:
         lines += [
-            f"Floor: {known['one_core']['steps_per_second']:,.0f} steps/s on one core, "
+            f"Floor, of {dates['floor'][job]}: {known['one_core']['steps_per_second']:,.0f} steps/s on one core, "
             f"{known['all_cores']['steps_per_second']:,.0f} on all (environments {known['env_us']:.1f} µs a step, "
             f"products {known['one_core']['products_us']:,.1f} and {known['all_cores']['products_us']:,.1f} µs: "
             f"{known['megaflop_a_step']:.2f} Mflop at {known['one_core']['gflops']:.0f} and "

@@ -11,7 +11,7 @@ from benchmarks.jobs import JOBS
 
 def main(job_name: str, engine: str) -> None:
     begun = time.perf_counter()
-    import rlzoo
+    from rlzoo.algorithms import find
     from rlzoo.training.callbacks import Callback
 
     job = JOBS[job_name]
@@ -26,7 +26,7 @@ def main(job_name: str, engine: str) -> None:
             if agent.profile.seconds["update"] and len(self.times) < 3:
                 self.times.append((agent.steps, time.perf_counter()))
 
-    agent = getattr(rlzoo, job.algorithm.upper())(job.env, backend=engine, seed=0, **job.rlzoo)
+    agent = find(job.algorithm)(job.env, backend=engine, seed=0, **job.rlzoo)
     clock, made = Clock(), time.perf_counter()
     agent.learn(job.steps, callbacks=[clock])
     ended = time.perf_counter()

@@ -1,10 +1,12 @@
 """Speed of rlzoo on each engine beside Stable-Baselines3 and SBX, interleaved in one run, and beside the floor.
 
     python -m benchmarks.speed [--jobs ppo-cartpole ...] [--engines jax ...] [--repeats 3] [--skip memory ...]
+    python -m benchmarks.speed --algorithms    # a row for each algorithm that has none among the other jobs, only
 
 Each measurement is a process of its own; the contenders take turns, so a drift of the machine's speed meets all of
 them. The steady rate counts from the end of the first update; what the first update costs beyond an ordinary one
-(tracing and compiling) stands in a column of its own. Writes `docs/benchmarks/speed.md` and `.json` after every round.
+(tracing and compiling) stands in a column of its own. Writes `docs/benchmarks/speed.md` and `.json` after every
+round; what is not measured anew is kept as `speed.json` has it, each section and job under the date of its measurement.
 """
 
 from __future__ import annotations
@@ -24,11 +26,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.jobs import JOBS
+from benchmarks.jobs import ALGORITHMS, JOBS
 from benchmarks.report import page
 
 ROOT = Path(__file__).resolve().parent.parent
-PEERS = {"sb3 (1 thread)": ("sb3", "1"), "sb3 (2 threads)": ("sb3", "2"), "sbx": ("sbx", "2")}
+REPORT = ROOT / "docs/benchmarks/speed.json"
 ENGINES = ("jax", "tensorflow", "torch", "mindspore")
 REFERENCE = "sb3"
 BY_HAND = ("jax", "tensorflow", "torch")
@@ -40,22 +42,25 @@ ON_A_GPU = "not measured: no GPU at hand"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", nargs="+", choices=JOBS, default=list(JOBS))
+    parser.add_argument("--algorithms", action="store_true", help="only a job for each algorithm, and no other part")
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--skip", nargs="*", choices=PARTS, default=[], help="parts to leave out")
     parser.add_argument("--peers-python", default=str(ROOT / ".venv-peers/bin/python"))
     options = parser.parse_args()
+    if options.algorithms:
+        options.jobs, options.skip = list(ALGORITHMS), [part for part in PARTS if part not in ("floor", "jobs")]
     parts = [part for part in PARTS if part not in options.skip]
-    report: dict[str, Any] = {"machine": machine(options.peers_python), "gpu": ON_A_GPU}
+    report = kept() | {"machine": machine(options.peers_python), "gpu": ON_A_GPU}
     if "by-hand" in parts:
-        report["by_hand"] = {e: beside_by_hand(e, options.repeats) for e in BY_HAND if e in options.engines}
+        keep(report, "by_hand", {e: beside_by_hand(e, options.repeats) for e in BY_HAND if e in options.engines})
     if "acting" in parts:
-        report["acting"] = medians([run(ours("acting")) for _ in range(options.repeats)])
+        keep(report, "acting", medians([run(ours("acting")) for _ in range(options.repeats)]))
         print(f"acting: {report['acting']}", flush=True)
     if "solve" in parts:
-        report["solve"] = solving(options.engines, range(options.repeats), options.peers_python)
-    if "floor" in parts:
-        report["floor"] = {job: run(ours("floor", job)) for job in options.jobs}
+        keep(report, "solve", solving(options.engines, range(options.repeats), options.peers_python))
+    for job in options.jobs if "floor" in parts else ():
+        keep(report["floor"], job, run(ours("floor", job)), report["dates"]["floor"])
     write(report)
     results: dict[str, dict[str, list[dict[str, Any]]]] = {job: {} for job in options.jobs}
     for repeat in range(options.repeats if "jobs" in parts else 0):
@@ -66,19 +71,41 @@ def main() -> None:
                 rate = measured.get("steps_per_second")
                 shown = f"{rate:,.0f} steps/s" if rate else measured
                 print(f"{repeat + 1}/{options.repeats} {job} {name}: {shown}", flush=True)
-        report["jobs"] = {job: summary(job, rows) for job, rows in results.items() if rows}
+        for job, rows in results.items():
+            keep(report["jobs"], job, summary(job, rows), report["dates"]["jobs"])
         write(report)
-    for engine in options.engines if "memory" in parts else ():
-        report.setdefault("memory", {})[engine] = run(ours("memory", engine))
+    if "memory" in parts:
+        keep(report, "memory", {engine: run(ours("memory", engine)) for engine in options.engines})
         write(report)
+
+
+def kept() -> dict[str, Any]:
+    """The last report, to which a run adds; with the date of each section and, under "floor" and "jobs", each job."""
+    report: dict[str, Any] = json.loads(REPORT.read_text(encoding="utf-8")) if REPORT.exists() else {}
+    for part in ("floor", "jobs"):
+        report[part] = {job: figures for job, figures in report.get(part, {}).items() if job in JOBS}
+    if "dates" not in report:  # written before sections had dates: all of one run
+        date = report["machine"]["date"] if "machine" in report else ""
+        report["dates"] = {part: date for part in ("by_hand", "acting", "solve", "memory") if part in report}
+        report["dates"] |= {part: dict.fromkeys(report[part], date) for part in ("floor", "jobs")}
+    return report
+
+
+def keep(report: dict[str, Any], name: str, figures: dict[str, Any], dates: dict[str, Any] | None = None) -> None:
+    """Put newly measured figures in the place of the old ones, under today's date."""
+    report[name] = figures
+    (report["dates"] if dates is None else dates)[name] = today()
+
+
+def today() -> str:
+    return datetime.now(UTC).date().isoformat()
 
 
 def write(report: dict[str, Any]) -> None:
-    folder = ROOT / "docs/benchmarks"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "speed.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    (folder / "speed.md").write_text(page(report), encoding="utf-8")
-    print(f"written: {folder / 'speed.md'}", flush=True)
+    REPORT.parent.mkdir(parents=True, exist_ok=True)
+    REPORT.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    REPORT.with_suffix(".md").write_text(page(report), encoding="utf-8")
+    print(f"written: {REPORT.with_suffix('.md')}", flush=True)
 
 
 def ours(worker: str, *arguments: str) -> list[str]:
@@ -124,8 +151,12 @@ def solving(engines: list[str], seeds: range, peers_python: str) -> dict[str, di
 
 def contenders(job: str, engines: list[str], peers_python: str) -> dict[str, list[str]]:
     """Who runs a job: name → command."""
-    peers = {name: [peers_python, "-m", "benchmarks.peer_worker", job, *arguments] for name, arguments in PEERS.items()}
-    return {f"rlzoo {engine}": ours("rlzoo_worker", job, engine) for engine in engines} | peers
+    found = {f"rlzoo {engine}": ours("rlzoo_worker", job, engine) for engine in engines}
+    library, peer = JOBS[job].library, [peers_python, "-m", "benchmarks.peer_worker", job]
+    if library:
+        name = "sb3" if library == "sb3" else "sb3-contrib"
+        found |= {f"{name} (1 thread)": [*peer, library, "1"], f"{name} (2 threads)": [*peer, library, "2"]}
+    return found | ({"sbx": [*peer, "sbx", "2"]} if JOBS[job].sbx else {})
 
 
 def run(command: list[str], any_output: bool = False) -> dict[str, Any]:
@@ -180,20 +211,23 @@ def summary(job: str, rows: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
             "peak_mib": statistics.median(m["peak_mib"] for m in good),
             "repeats": len(good),
         }  # fmt: skip
-    return {"settings": {"steps": JOBS[job].steps, **JOBS[job].peer, "hidden": JOBS[job].hidden}, "results": table}
+    shared = JOBS[job].peer if JOBS[job].library else JOBS[job].rlzoo
+    settings = {"steps": JOBS[job].steps, **shared, **JOBS[job].policy_settings, "hidden": JOBS[job].hidden}
+    return {"settings": settings, "results": table}
 
 
 def machine(peers_python: str) -> dict[str, Any]:
     names = ["numpy", "gymnasium", "jax", "tensorflow-cpu", "torch", "mindspore"]
-    code = "import importlib.metadata as m; print(m.version('stable-baselines3'), m.version('sbx-rl'))"
+    peer_names = ("stable-baselines3", "sb3-contrib", "sbx-rl")
+    code = f"import importlib.metadata as m; print(*(m.version(name) for name in {peer_names}))"
     peers = subprocess.run([peers_python, "-c", code], capture_output=True, text=True).stdout.split()
     info = Path("/proc/cpuinfo")
     models = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
     cpu = models[0].split(":")[1].strip() if models else platform.processor()
     return {
-        "date": datetime.now(UTC).date().isoformat(), "cpu": cpu, "cores": os.cpu_count(),
+        "date": today(), "cpu": cpu, "cores": os.cpu_count(),
         "python": platform.python_version(), "versions": {name: version(name) for name in names},
-        "peers": dict(zip(("stable-baselines3", "sbx-rl"), peers)),
+        "peers": dict(zip(peer_names, peers)),
     }  # fmt: skip
 
 
