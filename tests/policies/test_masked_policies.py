@@ -190,3 +190,9 @@ def test_acting_with_a_mask():
         agent.act(observation)
     with pytest.raises(UserError, match=r"shape \(2,\) is not valid: expected \(3,\) or \(N, \*\(3,\)\)"):
         agent.act(observation, action_mask=[1, 0])
+    with pytest.raises(UserError, match="action_mask allows no action"):
+        agent.act(observation, action_mask=[0, 0, 0])
+    with pytest.raises(UserError, match="1 or 0 for each choice"):
+        agent.act(observation, action_mask=["a", "b", "c"])
+    with pytest.raises(UserError, match="action_masks = false: leave action_mask out"):
+        PPO("CartPole-v1", backend="numpy").act(np.zeros(4), action_mask=[1, 1])
