@@ -47,7 +47,12 @@ def _window(agent: Any, run: Path) -> Any:
     displays = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
     if sys.platform == "linux" and not any(map(os.environ.get, displays)):
         raise UserError(f"no display to play on (DISPLAY is not set); `rlzoo evaluate {run}` needs none")
-    window = agent.separate_environment(render_mode="human")
+    try:
+        window = agent.separate_environment(render_mode="human")
+    except TypeError as error:
+        if "render_mode" not in str(error):
+            raise
+        raise UserError(f"environment {agent.environment_name!r} has no window: it takes no render_mode") from None
     if "human" not in window.metadata.get("render_modes", ()):
         raise UserError(f"environment {agent.environment_name!r} has no window: its render modes are "
                         f"{', '.join(window.metadata.get('render_modes', ())) or 'none'}")  # fmt: skip
