@@ -177,4 +177,5 @@ def _print_outcome(agent: Any, run: Any) -> None:
     print(f"mean return {result.mean_return:.1f} ± {result.std_return:.1f} over {result.episodes} episodes")
     print(f"run:     {run.folder}")
     print(f"curves:  tensorboard --logdir {run.folder}")
-    print(f"again:   rlzoo evaluate {run.folder}")
+    named = f" --env {agent.environment_name}" if ":" in agent.environment_name else ""  # a module, to be vouched for
+    print(f"again:   rlzoo evaluate {run.folder}{named}")
