@@ -1,6 +1,14 @@
 """Learning gates: at an environment's default budget an agent reaches a return that a broken one misses, on every seed.
 
-The seeds were fixed before any run; what is tuned is tuned on seeds 0 to 9.
+The seeds were fixed before any run; what is tuned is tuned on seeds 0 to 9. What agents reached that were broken by one
+line (jax, seed 101):
+
+- ppo_kl: advantages given to the wrong steps 22; the penalty adapted the wrong way 9. Without a penalty it reaches 500
+  here: that it holds the divergence is for the tests of the update.
+- a2c: advantages given to the wrong steps 443; ends of episodes overlooked 10.
+- reinforce: the same two 35 and 32.
+- trpo: advantages given to the wrong steps −1444; the gradient for the natural direction −1169; a critic that is not
+  fitted −1073. Without the line search it reaches −194 here: a safeguard, which the tests of the update hold.
 """
 
 from __future__ import annotations
@@ -10,33 +18,38 @@ import pytest
 from rlzoo.algorithms import find
 from rlzoo.training.callbacks import Evaluate
 
-GATES = {  # environment, mean return of 20 evaluation episodes
-    "ppo": ("CartPole-v1", 475.0),
-    "dqn": ("CartPole-v1", 475.0),
-    "sac": ("Pendulum-v1", -200.0),
+GATES = {  # algorithm, what it is given, environment, mean return of 20 evaluation episodes
+    "ppo": ("ppo", {}, "CartPole-v1", 475.0),
+    "ppo_kl": ("ppo", {"objective": "kl"}, "CartPole-v1", 475.0),
+    "a2c": ("a2c", {}, "CartPole-v1", 475.0),
+    "reinforce": ("reinforce", {}, "CartPole-v1", 475.0),
+    "trpo": ("trpo", {}, "Pendulum-v1", -250.0),
+    "dqn": ("dqn", {}, "CartPole-v1", 475.0),
+    "sac": ("sac", {}, "Pendulum-v1", -200.0),
 }
-SEEDS = {"jax": (101, 102, 103, 104, 105), "torch": (101, 102), "tensorflow": (101, 102), "mindspore": (101, 102)}
-BUDGETS: dict[tuple[str, str], int] = {}  # (algorithm, engine) → steps, where they are not the environment's default
-QUICK = {("ppo", "jax", 101), ("ppo", "jax", 102), ("ppo", "torch", 101)}
+SEEDS = {"jax": (101, 102, 103), "torch": (101,), "tensorflow": (101,), "mindspore": (101,)}
+MORE_SEEDS = {"jax": (104, 105), "torch": (102,), "tensorflow": (102,), "mindspore": (102,)}
+WITH_MORE = ("ppo", "dqn", "sac")
+QUICK = {("ppo", "jax", 101), ("ppo", "jax", 102), ("ppo", "torch", 101), ("ppo_kl", "jax", 101)}
 
 
 def gates():
-    """A case for each algorithm, engine and seed; those that take long are marked."""
-    for algorithm in GATES:
+    """A case for each gate, engine and seed; those that take long are marked."""
+    for gate in GATES:
         for engine, seeds in SEEDS.items():
-            for seed in seeds:
-                marks = () if (algorithm, engine, seed) in QUICK else pytest.mark.learning
-                yield pytest.param(algorithm, engine, seed, marks=marks, id=f"{algorithm}-{engine}-{seed}")
+            for seed in seeds + (MORE_SEEDS[engine] if gate in WITH_MORE else ()):
+                marks = () if (gate, engine, seed) in QUICK else pytest.mark.learning
+                yield pytest.param(gate, engine, seed, marks=marks, id=f"{gate}-{engine}-{seed}")
 
 
-@pytest.mark.parametrize("algorithm, backend, seed", list(gates()), indirect=["backend"])
-def test_it_learns(algorithm, backend, seed):
-    """PPO and SAC end above the threshold; DQN, whose last steps may undo it, reaches it by one of ten evaluations."""
-    env, threshold = GATES[algorithm]
-    agent = find(algorithm)(env, backend=backend, seed=seed)
+@pytest.mark.parametrize("gate, backend, seed", list(gates()), indirect=["backend"])
+def test_it_learns(gate, backend, seed):
+    """All end above the threshold; DQN, whose last steps may undo it, reaches it by one of ten evaluations."""
+    algorithm, settings, env, threshold = GATES[gate]
+    agent = find(algorithm)(env, backend=backend, seed=seed, **settings)
     reached = Evaluate(5000, episodes=20, stop_at=threshold) if algorithm == "dqn" else None
-    agent.learn(BUDGETS.get((algorithm, backend)), callbacks=[reached] if reached else [])
+    agent.learn(callbacks=[reached] if reached else [])
     evaluation = agent.evaluate(episodes=20)
-    print(f"gate {algorithm} {backend} {seed}: {evaluation.mean_return:.1f} at step {agent.steps}")
+    print(f"gate {gate} {backend} {seed}: {evaluation.mean_return:.1f} at step {agent.steps}")
     assert evaluation.episodes == 20
     assert evaluation.mean_return >= threshold, f"returns {evaluation.returns}"
