@@ -1,0 +1,92 @@
+"""What keeps an update near the old policy: TRPO's line search against a loop, PPO's penalty against its rule."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rlzoo import PPO, TRPO, UserError
+
+
+@pytest.fixture(scope="module")
+def collected():
+    """A TRPO agent in NumPy, its parameters, and a batch of a rollout as the line search takes it."""
+    agent = TRPO("CartPole-v1", backend="numpy", seed=3, n_envs=2, n_steps=64, batch_size=8)
+    agent._reset()
+    agent._collect()
+    flat = agent.state["parameters"]
+    batch, _ = agent.advantages(flat, agent.rollout.arrays())
+    yield agent, flat, batch | {"advantage": agent.normalized(batch["advantage"], None)}
+    agent.vector_env.close()
+
+
+def searched(agent, flat, full, batch, limit):
+    """The parameters and the share that the search takes, and those a loop written the slow way takes."""
+    loss, _ = agent.surrogate(agent.layout.split(flat), batch)
+    found = agent.line_search(flat, full, loss, batch, {"target_kl": np.float32(limit)})
+    expected, taken = flat, 0.0
+    for i in range(10):
+        candidate = flat + 0.8**i * full
+        params = agent.layout.split(candidate.astype(np.float32))
+        if agent.divergence(params, batch) < limit and agent.surrogate(params, batch)[0] < loss:
+            expected, taken = candidate, 0.8**i
+            break
+    return found, expected, taken
+
+
+def uphill(agent, flat, batch, size=1e-4):
+    """The direction in which the surrogate improves, by differences along random ones."""
+    rng, direction = np.random.default_rng(0), np.zeros_like(flat)
+    loss, _ = agent.surrogate(agent.layout.split(flat), batch)
+    for _ in range(40):
+        try_ = rng.standard_normal(flat.size).astype(np.float32)
+        there, _ = agent.surrogate(agent.layout.split(flat + size * try_), batch)
+        direction -= try_ * np.float32(there - loss) / np.float32(size)
+    return direction / np.linalg.norm(direction)
+
+
+@pytest.mark.parametrize("length", [0.05, 1.0, 2.0, 4.0, 8.0])
+def test_the_longest_step_within_the_trust_region_is_taken(collected, length):
+    agent, flat, batch = collected
+    full = np.float32(length) * uphill(agent, flat, batch)
+    (parameters, share, kl, _), expected, taken = searched(agent, flat, full, batch, 0.01)
+    assert float(share) == pytest.approx(taken, rel=1e-6)
+    np.testing.assert_allclose(parameters, expected, atol=1e-6)
+    assert float(kl) < 0.01
+    if length == 0.05:
+        assert taken == 1.0
+
+
+def test_steps_of_other_lengths_are_tried(collected):
+    """Among the cases above are a whole step and a shortened one, or they would test nothing."""
+    agent, flat, batch = collected
+    direction = uphill(agent, flat, batch)
+    shares = {searched(agent, flat, np.float32(n) * direction, batch, 0.01)[2] for n in (0.05, 1.0, 2.0, 4.0, 8.0)}
+    assert 1.0 in shares and any(0.0 < share < 1.0 for share in shares)
+
+
+def test_the_policy_stays_where_nothing_improves_or_the_region_has_shrunk_to_nothing(collected):
+    agent, flat, batch = collected
+    direction = uphill(agent, flat, batch)
+    for full, limit in ((-0.05 * direction, 0.01), (0.05 * direction, 0.0)):
+        (parameters, share, kl, _), _, taken = searched(agent, flat, full.astype(np.float32), batch, limit)
+        assert float(share) == float(kl) == taken == 0.0
+        np.testing.assert_array_equal(parameters, flat)
+
+
+def test_a_trust_region_may_shrink_and_is_never_negative():
+    agent = TRPO("CartPole-v1", backend="numpy", target_kl="linear(0.02, 0)", steps=100)
+    agent.steps = 75
+    assert agent.scalars()["target_kl"] == pytest.approx(0.005)
+    for wrong in (0.0, -0.01, "linear(0.01, -0.01)"):
+        with pytest.raises(UserError, match=r"target_kl = .*greater than 0"):
+            TRPO("CartPole-v1", backend="numpy", target_kl=wrong)
+
+
+@pytest.mark.parametrize(("divergence", "factor"), [
+    (0.0, 0.5), (0.0133, 0.5), (0.0134, 1.0), (0.02, 1.0), (0.0299, 1.0), (0.0301, 2.0), (1.0, 2.0)
+])  # fmt: skip
+def test_the_penalty_is_halved_below_and_doubled_above_its_band(divergence, factor):
+    """Schulman 2017, section 4: β / 2 where d < d_targ / 1.5, 2 β where d > 1.5 d_targ; here d_targ = 0.02."""
+    agent = PPO("CartPole-v1", backend="numpy", objective="kl", kl_target=0.02)
+    assert float(agent.adapted(np.float32(3.0), np.float32(divergence))) == pytest.approx(3.0 * factor)
