@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import pytest
 from engines import require
-from tiny_agents import Killed, assert_same, everything, make, observations
+from tiny_agents import BITS, BITS_BY_NUMBERS, MASKED, VECTOR, Killed, assert_same, everything, make, observations
 
 from rlzoo import load
+from rlzoo.backend import ENGINES
 from rlzoo.training.callbacks import Callback, Every
 
 # What the defaults of `tiny_agents.make` leave out. Steps that are no multiple of the phases, updates every step, …
 VARIANTS = {
-    "ppo": {},
-    "dqn": {},
-    "sac": {},
+    **{name: {} for name in VECTOR},
     "dqn-uneven": dict(
         n_envs=3, steps=170, checkpoint_every=0, gradient_steps=-1, train_freq=1, target_update_interval=0,
         tau=0.05, double=False,
@@ -23,7 +22,20 @@ VARIANTS = {
     "ppo-uneven": dict(n_envs=3, n_steps=7, steps=100, checkpoint_every=33, batch_size=5, target_kl=1e-3,
                        clip_range_value=0.2, normalize_observation=False, entropy_coefficient="linear(0.1, 0)"),
     "ppo-native": dict(vectorization="native", n_envs=8, n_steps=20, steps=960, checkpoint_every=320, batch_size=80),
+    "ppo-recurrent": dict(env=MASKED, action_masks=True, recurrent="lstm", recurrent_units=4, sequence_length=5,
+                          batch_size=10),
+    "ppo-gsde": dict(env="Pendulum-v1", sde=True, sde_sample_freq=4, objective="kl"),
+    "dqn-recurrent": dict(recurrent="gru", recurrent_units=4, sequence_length=4, prioritized=True, n_step=3),
+    "dqn-hindsight": dict(env=BITS, hindsight="final", prioritized=True, n_step=2),
+    "sac-hindsight": dict(env=BITS_BY_NUMBERS, hindsight="future", buffer_size=70),
+    "sac-gsde": dict(sde=True, sde_sample_freq=3, prioritized=True),
+    "td3-lingering": dict(exploration_noise="ornstein_uhlenbeck", n_step=3, train_freq=1, gradient_steps=1),
+    "discrete_sac-masked": dict(env=MASKED, action_masks=True, prioritized=True),
 }  # fmt: skip
+PLAIN = ["ppo", "dqn", "sac"]
+UNEVEN = ["ppo-uneven", "dqn-uneven", "sac-uneven", "ppo-native"]
+PARTS = [name for name in VARIANTS if name not in PLAIN + UNEVEN]  # the other algorithms, and what combines
+ELSEWHERE = ["trpo", "td3"]  # of these, on every engine
 
 
 class Records(Callback):
@@ -40,19 +52,27 @@ def agent_of(variant, backend):
     return make(variant.partition("-")[0], backend, **VARIANTS[variant])
 
 
-def resume(variant, backend, path, after=1):
-    """(uninterrupted, interrupted and resumed): agents at the end of their budget, and the rows of each."""
+def resume(variant, backend, path, after=1, share=False):
+    """(uninterrupted, interrupted and resumed): agents at the end of their budget, and the rows of each.
+
+    With `share` all have one compiled update, which is pure; compiling is what takes the time.
+    """
     whole, first, second = Records(), Records(), Records()
     uninterrupted = agent_of(variant, backend).learn(callbacks=[whole])
-    killed = agent_of(variant, backend).learn(callbacks=[first, Killed(path, after)])
+    killed = agent_of(variant, backend)
+    if share:
+        killed.compiled_update = uninterrupted.compiled_update
+    killed.learn(callbacks=[first, Killed(path, after)])
     assert 0 < killed.steps < uninterrupted.steps
     resumed = load(path, backend=backend)
     assert_same(everything(resumed), everything(killed))
+    if share:
+        resumed.compiled_update = uninterrupted.compiled_update
     resumed.learn(callbacks=[second])
     return uninterrupted, resumed, whole.rows, first.rows + second.rows
 
 
-@pytest.mark.parametrize("kind", ["ppo", "dqn", "sac"])
+@pytest.mark.parametrize("kind", PLAIN)
 def test_resumed_is_uninterrupted(kind, backend, tmp_path):
     uninterrupted, resumed, rows, resumed_rows = resume(kind, backend, tmp_path / "checkpoint")
     assert uninterrupted.steps >= 160
@@ -60,7 +80,26 @@ def test_resumed_is_uninterrupted(kind, backend, tmp_path):
     assert resumed_rows == rows
 
 
-@pytest.mark.parametrize("variant", ["ppo-uneven", "dqn-uneven", "sac-uneven", "ppo-native"])
+def cases():
+    """(variant, engine): all on jax, some on each."""
+    return [(variant, "jax") for variant in PARTS] + [
+        (variant, engine) for engine in ENGINES if engine != "jax" for variant in ELSEWHERE
+    ]
+
+
+@pytest.mark.parametrize("variant, engine_name", cases())
+def test_resumed_is_uninterrupted_with_every_algorithm_and_part(variant, engine_name, tmp_path):
+    require(engine_name)
+    uninterrupted, resumed, rows, resumed_rows = resume(variant, engine_name, tmp_path / "checkpoint", share=True)
+    assert len(rows) > 1 and uninterrupted.last_metrics, "it must have learned"
+    assert_same(everything(resumed), everything(uninterrupted))
+    assert resumed_rows == rows
+    again = agent_of(variant, engine_name)  # and one seed gives one agent
+    again.compiled_update = uninterrupted.compiled_update
+    assert_same(everything(again.learn()), everything(uninterrupted))
+
+
+@pytest.mark.parametrize("variant", UNEVEN)
 @pytest.mark.parametrize("engine_name", ["torch"])
 def test_resumed_is_uninterrupted_in_every_way_of_collecting(variant, engine_name, tmp_path):
     require(engine_name)

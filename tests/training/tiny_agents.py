@@ -4,24 +4,41 @@ from __future__ import annotations
 
 import gymnasium as gym
 import numpy as np
+from environments import BitFlipping, FewAllowed
 
-from rlzoo import DQN, PPO, SAC
+from rlzoo import PPO
+from rlzoo.algorithms import find
 from rlzoo.training.callbacks import Callback, StopTraining
 
+MASKED, BITS, BITS_BY_NUMBERS = (f"rlzoo-tests/{name}-v0" for name in ("FewAllowed", "Bits", "BitsByNumbers"))
+gym.register(MASKED, FewAllowed, kwargs=dict(actions=4, few=2, length=6))
+gym.register(BITS, BitFlipping, kwargs=dict(n=4))
+gym.register(BITS_BY_NUMBERS, BitFlipping, kwargs=dict(n=4, continuous=True))
+
 COMMON = dict(n_envs=2, steps=160, checkpoint_every=60, hidden=(8,))
+OFF = dict(train_freq=5, gradient_steps=2, batch_size=8, buffer_size=64, learning_starts=15, learning_rate=1e-2)
 VECTOR = {
-    "ppo": (PPO, "CartPole-v1", dict(
+    "ppo": ("CartPole-v1", dict(
         n_steps=10, batch_size=8, n_epochs=2, normalize_observation=True, normalize_reward=True,
         learning_rate="linear(1e-2, 1e-3)", clip_range="linear(0.2, 0.123456789)",
     )),
-    "dqn": (DQN, "CartPole-v1", dict(
+    "dqn": ("CartPole-v1", dict(
         train_freq=5, gradient_steps=2, batch_size=8, buffer_size=64, learning_starts=15, target_update_interval=25,
         learning_rate=1e-2, exploration="linear(1, 0.1, 0.9)", normalize_observation=True, normalize_reward=True,
     )),
-    "sac": (SAC, "Pendulum-v1", dict(
+    "sac": ("Pendulum-v1", dict(
         train_freq=5, gradient_steps=2, batch_size=8, buffer_size=500, learning_starts=15, n_critics=2,
         learning_rate="exponential(1e-2, 1e-3)", normalize_observation=True, normalize_reward=True,
     )),
+    "a2c": ("CartPole-v1", dict(n_steps=5, learning_rate="linear(1e-2, 1e-3)")),
+    "reinforce": ("CartPole-v1", dict(n_steps=10, normalize_reward=True)),
+    "trpo": ("CartPole-v1", dict(n_steps=10, batch_size=8, cg_steps=3, n_critic_epochs=2, target_kl="linear(0.1, 0)")),
+    "rainbow": ("CartPole-v1", OFF | dict(n_atoms=5, normalize_observation=True)),
+    "qrdqn": ("CartPole-v1", OFF | dict(n_quantiles=4, risk=0.6)),
+    "ddpg": ("Pendulum-v1", OFF | dict(exploration_deviation="linear(0.3, 0.1)", normalize_observation=True)),
+    "td3": ("Pendulum-v1", OFF | dict(gradient_steps=3)),  # so the actor's turn is carried from update to update
+    "discrete_sac": ("CartPole-v1", OFF),
+    "tqc": ("Pendulum-v1", OFF | dict(n_quantiles=4, dropped_quantiles=1)),
 }  # fmt: skip
 
 
@@ -48,12 +65,12 @@ class Pictures(gym.Env):
         return picture
 
 
-def make(kind, backend, **changes):
-    """A new agent: "ppo", "dqn" or "sac" on classic control, or "pictures", a PPO that acts on its engine."""
+def make(kind, backend, env=None, **changes):
+    """A new agent: an algorithm on classic control or in `env`, or "pictures", a PPO that acts on its engine."""
     if kind == "pictures":
         return PPO(Pictures(), backend=backend, seed=3, n_steps=8, batch_size=8, n_epochs=1, steps=16, hidden=(8,))
-    algorithm, env, hyperparameters = VECTOR[kind]
-    return algorithm(env, backend=backend, seed=3, **{**COMMON, **hyperparameters, **changes})
+    usual, hyperparameters = VECTOR[kind]
+    return find(kind)(env or usual, backend=backend, seed=3, **{**COMMON, **hyperparameters, **changes})
 
 
 def observations(agent, n=1000):
