@@ -14,6 +14,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from rlzoo.algorithms import find
+from rlzoo.policies import ActorCritic, DiscreteActorCritics, QNetwork
 
 GAMMA = 0.5
 STATES = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
@@ -111,13 +112,22 @@ class TruncatedElsewhere(ObservationMatters):
 
 PROBES = (OneStep, TwoSteps, ActionPays, ObservationMatters, Truncated, TruncatedElsewhere)
 
+ON_POLICY: dict[str, Any] = dict(hidden=(16,), n_steps=8, log_std_init=-1.0)
+VALUES: dict[str, Any] = dict(steps=2560, hidden=(16,), exploration=0.5, batch_size=32, train_freq=8, gradient_steps=16,
+                              learning_starts=64, buffer_size=2000, tau=0.1, target_update_interval=0)  # fmt: skip
+CRITICS: dict[str, Any] = dict(steps=2560, hidden=(32,), batch_size=64, train_freq=8, gradient_steps=32,
+                               learning_starts=64, buffer_size=2000, tau=0.1)  # fmt: skip
+SOFT = CRITICS | dict(entropy_coefficient=0.01)
 SETTINGS: dict[str, dict[str, Any]] = {
-    "ppo": dict(steps=4096, hidden=(16,), n_steps=8, batch_size=32, n_epochs=4, log_std_init=-1.0),
-    "dqn": dict(steps=2560, hidden=(16,), exploration=0.5, batch_size=32, train_freq=8, gradient_steps=16,
-                learning_starts=64, buffer_size=2000, tau=0.1, target_update_interval=0),
-    "sac": dict(steps=2560, hidden=(32,), entropy_coefficient=0.01, batch_size=64, train_freq=8, gradient_steps=32,
-                learning_starts=64, buffer_size=2000, tau=0.1),
+    "ppo": ON_POLICY | dict(steps=4096, batch_size=32, n_epochs=4),
+    "a2c": ON_POLICY | dict(steps=32768, rmsprop=False), "reinforce": ON_POLICY | dict(steps=32768),
+    "trpo": ON_POLICY | dict(steps=8192, n_steps=16, batch_size=32, target_kl=0.1),
+    "dqn": VALUES, "rainbow": VALUES | dict(n_atoms=31, v_min=-0.5, v_max=2.5), "qrdqn": VALUES | dict(n_quantiles=8),
+    "sac": SOFT, "tqc": SOFT | dict(n_quantiles=5, dropped_quantiles=0), "discrete_sac": SOFT,
+    "td3": CRITICS | dict(exploration_deviation=0.5, target_noise=0.05, activation="tanh"),
+    "ddpg": CRITICS | dict(exploration_deviation=1.0, activation="tanh"),
 }  # fmt: skip
+CONTINUOUS = ("sac", "tqc", "td3", "ddpg")  # that act in a Box only
 _COMPILED: dict[Any, Any] = {}
 
 
@@ -135,23 +145,32 @@ def untrained(algorithm: str, env: SyncVectorEnv, backend: str, seed: int = 0) -
     return agent
 
 
+def kind_for(algorithm: str, kind: str = "discrete") -> str:
+    """The kind of actions a probe has for an algorithm."""
+    return "box" if algorithm in CONTINUOUS else kind
+
+
 def solved(algorithm: str, probe: Any, backend: str, kind: str = "discrete",
            mode: AutoresetMode = AutoresetMode.SAME_STEP) -> Any:  # fmt: skip
     """An agent trained on a probe."""
-    return untrained(algorithm, environment(probe, "box" if algorithm == "sac" else kind, mode), backend).learn()
+    return untrained(algorithm, environment(probe, kind_for(algorithm, kind), mode), backend).learn()
 
 
 def state_values(agent: Any) -> np.ndarray:
     """V(FIRST) and V(SECOND): of the critic, or Q of the greedy action."""
     policy, params = agent.policy, agent.params
-    if agent.name == "ppo":
+    if isinstance(policy, ActorCritic):
         return policy.value(params, policy.features(params, STATES))
-    return action_values(agent, STATES, policy.mode(params, STATES))
+    return action_values(agent, STATES, policy.mode(params, STATES)[0])
 
 
 def action_values(agent: Any, observations: np.ndarray, actions: np.ndarray) -> np.ndarray:
-    """Q of these actions (of the distribution's own kind); the mean over critics."""
+    """Q of these actions (of the distribution's own kind); the mean over critics, and over quantiles."""
     policy, params = agent.policy, agent.params
-    if agent.name == "dqn":
-        return policy.values(params, observations)[np.arange(len(actions)), actions]
-    return np.mean(policy.values(params, policy.features(params, observations), actions), 0)
+    features = policy.features(params, observations)
+    if isinstance(policy, QNetwork):
+        return policy.values(policy.outputs(params, features))[np.arange(len(actions)), actions]
+    if isinstance(policy, DiscreteActorCritics):
+        return np.mean(policy.values(params, features), 0)[np.arange(len(actions)), actions]
+    values = np.mean(policy.values(params, features, actions), 0)
+    return values if values.ndim == 1 else values.mean(-1)

@@ -259,7 +259,7 @@ def compile(function, device="cpu", donate=False):
                 staged[key] = staging.stage(program, _jit, _loop), program.structure, threads
             call, result, threads = staged[key]
             run.threads = threads  # type: ignore[attr-defined]
-            with _threads(threads):
+            with _threads(threads), _unfused():
                 return tree.unflatten(result, call(leaves))
 
     return run
@@ -274,6 +274,17 @@ def _threads(count):
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def _unfused():
+    """Without TorchScript's fuser: it changes a program after its first calls, so that a resumed run would differ."""
+    before = torch._C._jit_texpr_fuser_enabled()
+    torch._C._jit_set_texpr_fuser_enabled(False)
+    try:
+        yield
+    finally:
+        torch._C._jit_set_texpr_fuser_enabled(before)
 
 
 def asarray(x, device="cpu"):

@@ -35,7 +35,7 @@ VARIANTS = {
 PLAIN = ["ppo", "dqn", "sac"]
 UNEVEN = ["ppo-uneven", "dqn-uneven", "sac-uneven", "ppo-native"]
 PARTS = [name for name in VARIANTS if name not in PLAIN + UNEVEN]  # the other algorithms, and what combines
-ELSEWHERE = ["trpo", "td3"]  # of these, on every engine
+ELSEWHERE = ["trpo", "td3", "ppo-recurrent", "dqn-recurrent", "rainbow"]  # of these, on every engine
 
 
 class Records(Callback):
