@@ -107,7 +107,7 @@ ALGORITHMS = {
     ),
     "recurrent-ppo-cartpole": _on_policy(
         "ppo", 4096,
-        dict(recurrent="lstm", recurrent_units=64, sequence_length=32, clip_range=0.2, learning_rate=3e-4),
+        dict(recurrent="lstm", recurrent_units=64, sequence_length=16, clip_range=0.2, learning_rate=3e-4),
         dict(same=dict(n_steps=128, batch_size=128, n_epochs=10), clip_range=0.2, learning_rate=3e-4),
         library="contrib", peer_class="RecurrentPPO", policy="MlpLstmPolicy",
         policy_settings=dict(lstm_hidden_size=64, n_lstm_layers=1),
