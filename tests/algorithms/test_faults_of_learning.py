@@ -6,9 +6,9 @@ from functools import partial
 
 import numpy as np
 import pytest
-from loss_cases import AGENTS, BOX, SETTINGS, Spaces, loss_case, replayed, rollout, starting_state
+from loss_cases import AGENTS, BOX, SETTINGS, Spaces, loss_case, replayed, rollout, starting_state, targets_of
 from parity import assert_close, compiled
-from probes import ObservationMatters, environment, untrained
+from probes import ObservationMatters, environment, kind_for, untrained
 
 from rlzoo import PPO
 from rlzoo.training.callbacks import Callback
@@ -18,12 +18,11 @@ def targets(name, terminated):
     """An agent's targets for transitions that all were terminated or all were not, and the batch."""
     agent, rng = AGENTS[name](), np.random.default_rng(3)
     state, data = starting_state(agent, rng), replayed(agent, rng, (16,))
-    batch = data["batch"] | {"terminated": np.full(16, terminated), "truncated": np.full(16, 1.0 - terminated)}
-    noise = [data["noise"]["next_action"]] if name == "sac" else []
-    return agent, state, batch, data["noise"], agent.targets(state, batch, *noise)
+    data["batch"] |= {"discount": np.full(16, agent.config.gamma * (1.0 - terminated))}
+    return agent, state, data["batch"], data["noise"], targets_of(agent, state, data)
 
 
-@pytest.mark.parametrize("name", ["dqn", "dqn not double", "sac"])
+@pytest.mark.parametrize("name", ["dqn", "dqn not double", "sac", "td3", "discrete_sac"])
 def test_after_termination_the_target_is_the_reward(name):
     *_, batch, _, target = targets(name, 1.0)
     np.testing.assert_array_equal(target, batch["reward"])
@@ -32,8 +31,9 @@ def test_after_termination_the_target_is_the_reward(name):
 @pytest.mark.parametrize("name", ["dqn", "dqn not double"])
 def test_target_of_dqn_by_hand(name):
     agent, state, batch, _, target = targets(name, 0.0)
+    following = batch["next_observation"]
     online, frozen = (
-        agent.policy.values(agent.layout.split(state[key]), batch["next_observation"])
+        agent.policy.outputs(params := agent.layout.split(state[key]), agent.policy.features(params, following))
         for key in ("parameters", "target")
     )
     judged = frozen.max(1) if name == "dqn not double" else frozen[np.arange(16), online.argmax(1)]
@@ -44,11 +44,12 @@ def test_target_of_dqn_by_hand(name):
 def test_target_of_sac_by_hand():
     agent, state, batch, noise, target = targets("sac", 0.0)
     params, frozen = agent.layout.split(state["parameters"]), agent.target_layout.split(state["target"])
-    mean, log_std = agent.policy.parameters_of_action(params, batch["next_observation"])
+    after = agent.policy.features(params, batch["next_observation"])
+    mean, log_std = agent.policy.parameters_of_action(params, after)
     u = mean + np.exp(log_std) * noise["next_action"]
     log_prob = np.sum(-0.5 * ((u - mean) / np.exp(log_std)) ** 2 - log_std - 0.5 * np.log(2 * np.pi), 1)
     log_prob -= np.sum(np.log(1.0 - np.tanh(u) ** 2), 1)
-    q = np.minimum(*agent.policy.values(frozen, batch["next_observation"], np.tanh(u)))
+    q = np.minimum(*agent.policy.values(frozen, after, np.tanh(u)))
     alpha = np.exp(params["log_temperature"][0])
     np.testing.assert_allclose(target, batch["reward"] + 0.9 * (q - alpha * log_prob), rtol=1e-5)
 
@@ -58,7 +59,10 @@ def test_advantages_of_ppo_by_a_loop():
     agent, rng = AGENTS["ppo discrete"](), np.random.default_rng(4)
     state, data = starting_state(agent, rng), rollout(agent, rng)
     params = agent.layout.split(state["parameters"])
-    v, after = (agent.policy.value(params, data[key][:, 0]) for key in ("observation", "next_observation"))
+    v, after = (
+        agent.policy.value(params, agent.policy.features(params, data[key][:, 0]))
+        for key in ("observation", "next_observation")
+    )
     reward, terminated, done = (data[key][:, 0] for key in ("reward", "terminated", "done"))
     assert np.any(done > terminated)
     expected, advantage = np.zeros(16), 0.0
@@ -76,7 +80,7 @@ def test_advantages_are_normalised_where_they_should_be(normalize):
     _, _, (state, data) = loss_case("ppo continuous")
     settings = SETTINGS | {"n_steps": 16, "batch_size": 8, "normalize_advantage": normalize}
     agent = PPO(Spaces(BOX), **settings)
-    scalars = {"clip_range": 0.2, "entropy_coefficient": 0.0}
+    scalars = {"clip_range": 0.2, "entropy_coefficient": 0.0, "value_coefficient": 0.5}
     data["weight"] = np.ones(16)
 
     def policy_loss(advantage):
@@ -84,17 +88,17 @@ def test_advantages_are_normalised_where_they_should_be(normalize):
         return agent.loss(agent.layout.split(state["parameters"]), batch, scalars)[1][0]
 
     a, params = data["advantage"], agent.layout.split(state["parameters"])
-    outputs = agent.policy.parameters_of_action(params, data["observation"])
+    outputs = agent.policy.parameters_of_action(params, agent.policy.features(params, data["observation"]))
     ratio = np.exp(agent.policy.head.distribution.log_prob(outputs, data["action"]) - data["log_prob"])
     used = (a - a.mean()) / a.std() if normalize else a
     assert policy_loss(a) == pytest.approx(-np.mean(np.minimum(ratio * used, np.clip(ratio, 0.8, 1.2) * used)))
     assert np.isclose(policy_loss(5.0 * a + 3.0), policy_loss(a), rtol=1e-4) == normalize
 
 
-@pytest.mark.parametrize("algorithm", ["ppo", "dqn", "sac"])
+@pytest.mark.parametrize("algorithm", ["ppo", "dqn", "sac", "td3"])
 def test_tracing_does_not_freeze_the_learning_rate(backend, algorithm):
     """Two calls of one compiled update: half the learning rate moves a first Adam step half as far, none not at all."""
-    env = environment(ObservationMatters, "box" if algorithm == "sac" else "discrete")
+    env = environment(ObservationMatters, kind_for(algorithm))
     agent = untrained(algorithm, env, backend)
     agent.collector.reset(0)
     if algorithm == "ppo":
@@ -144,12 +148,12 @@ def test_each_loss_of_sac_moves_its_own_networks_only(engine):
 
     def gradient(choose, flat, batch, target, noise):
         def loss(params):
-            value, metrics = agent.loss(params, batch, target, noise)
-            return choose(value, metrics), metrics
+            value, report = agent.loss(params, batch, target, noise, {})
+            return choose(value, report["metrics"]), report["metrics"]
 
         return agent.layout.value_and_grad(loss, flat)[1:]
 
-    arguments = state["parameters"], data["batch"], rng.standard_normal(8), data["noise"]["action"]
+    arguments = state["parameters"], data["batch"], rng.standard_normal(8), data["noise"]
     metrics, found = compiled(engine, partial(gradient, lambda value, metrics: value), *arguments)
     found = agent.layout.split(found)
     for metric, group in enumerate(("critics", "actor")):  # finite differences of that loss alone

@@ -5,29 +5,48 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rlzoo import DQN, PPO, SAC
+from rlzoo.algorithms import ALGORITHMS, find
 
-RUNS = {
-    "ppo": (lambda backend: PPO("CartPole-v1", backend=backend, seed=7), 256),  # one rollout: 8 environments × 32 steps
-    "dqn": (lambda backend: DQN("CartPole-v1", backend=backend, seed=7, learning_starts=256, gradient_steps=8), 256),
-    "sac": (lambda backend: SAC("Pendulum-v1", backend=backend, seed=7), 100),  # the first step that learns
+SMALL = dict(hidden=(16, 16))
+ON = SMALL | dict(n_envs=8, n_steps=32)
+OFF = SMALL | dict(n_envs=4, train_freq=8, learning_starts=64, gradient_steps=8, batch_size=32)
+LSTM = dict(recurrent="lstm", recurrent_units=8, sequence_length=8)
+RUNS = {  # name → algorithm, environment, settings, steps; some have what is published for the environment
+    "ppo": ("ppo", "CartPole-v1", {}, 256),  # one rollout: 8 environments × 32 steps
+    "ppo kl": ("ppo", "Pendulum-v1", ON | dict(objective="kl", batch_size=64), 256),
+    "ppo recurrent": ("ppo", "CartPole-v1", ON | LSTM | dict(batch_size=64), 256),
+    "a2c": ("a2c", "CartPole-v1", ON, 256),
+    "reinforce": ("reinforce", "CartPole-v1", ON, 256),
+    "trpo": ("trpo", "CartPole-v1", ON | dict(batch_size=64), 256),
+    "dqn": ("dqn", "CartPole-v1", dict(learning_starts=256, gradient_steps=8), 256),
+    "rainbow": ("rainbow", "CartPole-v1", OFF, 64),
+    "qrdqn": ("qrdqn", "CartPole-v1", OFF | dict(n_quantiles=9), 64),
+    "ddpg": ("ddpg", "Pendulum-v1", OFF, 64),
+    "td3": ("td3", "Pendulum-v1", OFF, 64),
+    "sac": ("sac", "Pendulum-v1", {}, 100),  # the first step that learns
+    "discrete_sac": ("discrete_sac", "CartPole-v1", OFF, 64),
+    "tqc": ("tqc", "Pendulum-v1", OFF | dict(n_quantiles=5), 64),
 }
 METRICS = {}
 
 
-def first_update(algorithm, backend):
+def first_update(name, backend):
     """The metrics of a run that ends after its first update."""
-    if (algorithm, backend) not in METRICS:
-        make, steps = RUNS[algorithm]
-        agent = make(backend).learn(steps)
-        METRICS[algorithm, backend] = agent.last_metrics | {"steps": agent.steps}
-    return METRICS[algorithm, backend]
+    if (name, backend) not in METRICS:
+        algorithm, env, settings, steps = RUNS[name]
+        agent = find(algorithm)(env, backend=backend, seed=7, **settings).learn(steps)
+        METRICS[name, backend] = agent.last_metrics | {"steps": agent.steps}
+    return METRICS[name, backend]
 
 
-@pytest.mark.parametrize("algorithm", RUNS)
-def test_metrics_of_the_first_update_agree(backend, algorithm):
-    metrics, expected = first_update(algorithm, backend), first_update(algorithm, "jax")
-    assert metrics["steps"] == RUNS[algorithm][1]
+@pytest.mark.parametrize("name", RUNS)
+def test_metrics_of_the_first_update_agree(backend, name):
+    metrics, expected = first_update(name, backend), first_update(name, "jax")
+    assert metrics["steps"] == RUNS[name][3]
     assert len(metrics) >= 4 and all(np.isfinite(list(metrics.values())))
-    for name, value in expected.items():
-        assert metrics[name] == pytest.approx(value, rel=1e-4, abs=1e-4), name
+    for metric, value in expected.items():
+        assert metrics[metric] == pytest.approx(value, rel=1e-4, abs=1e-4), metric
+
+
+def test_every_algorithm_is_among_the_runs():
+    assert {algorithm for algorithm, *_ in RUNS.values()} == set(ALGORITHMS)

@@ -16,8 +16,8 @@ def test_terms_of_ppo(name, clip):
     agent, _, (state, data) = loss_case(name)
     assert agent.config.clip_range_value == clip
     params, weight = agent.layout.split(state["parameters"]), data["weight"]
-    outputs = agent.policy.parameters_of_action(params, data["observation"])
-    value = agent.policy.value(params, data["observation"])
+    features = agent.policy.features(params, data["observation"])
+    outputs, value = agent.policy.parameters_of_action(params, features), agent.policy.value(params, features)
     error = (value - data["return"]) ** 2
     if clip is not None:
         near = np.clip(value, data["value"] - clip, data["value"] + clip)
@@ -48,25 +48,81 @@ def test_terms_of_ppo(name, clip):
 def test_dqn_is_quadratic_near_the_target_and_linear_far_from_it():
     agent, rng = AGENTS["dqn"](), np.random.default_rng(1)
     params, batch = agent.layout.split(starting_state(agent, rng)["parameters"]), replayed(agent, rng, (4,))["batch"]
-    value = agent.policy.values(params, batch["observation"])[np.arange(4), batch["action"]]
-    loss, metrics = agent.loss(params, batch, value + np.array([0.5, -0.5, 3.0, -5.0]))
+    features = agent.policy.features(params, batch["observation"])
+    value = agent.policy.outputs(params, features)[np.arange(4), batch["action"]]
+    loss, report = agent.loss(params, batch, value + np.array([0.5, -0.5, 3.0, -5.0]), {})
     assert loss == pytest.approx(np.mean([0.125, 0.125, 2.5, 4.5]), rel=1e-5)
-    np.testing.assert_allclose(metrics, [loss, value.mean(), 2.25], rtol=1e-5)
+    np.testing.assert_allclose(report["metrics"], [loss, value.mean(), 2.25], rtol=1e-5)
+    weighted, _ = agent.loss(params, batch | {"weight": np.array([1.0, 0.0, 0.5, 0.0])}, value + 3.0, {})
+    assert weighted == pytest.approx(2.5 * 1.5 / 4.0, rel=1e-5)
 
 
 def test_terms_of_sac():
     agent, rng = AGENTS["sac"](), np.random.default_rng(1)
     state, data = starting_state(agent, rng), replayed(agent, rng, (8,))
     params, target, noise = agent.layout.split(state["parameters"]), rng.standard_normal(8), data["noise"]["action"]
-    observation = data["batch"]["observation"]
-    mean, log_std = agent.policy.parameters_of_action(params, observation)
+    features = agent.policy.features(params, data["batch"]["observation"])
+    mean, log_std = agent.policy.parameters_of_action(params, features)
     u = mean + np.exp(log_std) * noise
     log_prob = np.sum(-0.5 * noise**2 - log_std - 0.5 * np.log(2 * np.pi) - np.log(1 - np.tanh(u) ** 2), 1)
-    q = agent.policy.values(params, observation, data["batch"]["action"])
+    q = agent.policy.values(params, features, data["batch"]["action"])
     alpha = np.exp(params["log_temperature"][0])
     expected = [
         sum(0.5 * np.mean((one - target) ** 2) for one in q),
-        np.mean(alpha * log_prob - np.minimum(*agent.policy.values(params, observation, np.tanh(u)))),
+        np.mean(alpha * log_prob - np.minimum(*agent.policy.values(params, features, np.tanh(u)))),
         -np.mean(log_prob), alpha, np.mean(q[0]),
     ]  # fmt: skip
-    np.testing.assert_allclose(agent.loss(params, data["batch"], target, noise)[1], expected, rtol=1e-5)
+    _, report = agent.loss(params, data["batch"], target, data["noise"], {})
+    np.testing.assert_allclose(report["metrics"], expected, rtol=1e-5)
+
+
+def test_terms_of_td3():
+    agent, rng = AGENTS["td3"](), np.random.default_rng(1)
+    state, data = starting_state(agent, rng), replayed(agent, rng, (8,))
+    params, target, batch = agent.layout.split(state["parameters"]), rng.standard_normal(8), data["batch"]
+    features = agent.policy.features(params, batch["observation"])
+    q = agent.policy.values(params, features, batch["action"])
+    own = agent.policy.values(params, features, agent.policy.mode(params, batch["observation"])[0])[0]
+    _, report = agent.loss(params, batch, target)
+    expected = [sum(np.mean((one - target) ** 2) for one in q), -np.mean(own), np.mean(q[0])]
+    np.testing.assert_allclose(report["metrics"], expected, rtol=1e-5)
+
+
+def test_target_of_td3_is_smoothed_within_its_clip():
+    agent, rng = AGENTS["td3"](), np.random.default_rng(1)
+    state, data = starting_state(agent, rng), replayed(agent, rng, (8,))
+    params, batch, noise = agent.layout.split(state["target"]), data["batch"], {"target": 4.0 * data["noise"]["target"]}
+    features = agent.policy.features(params, batch["next_observation"])
+    smooth = np.clip(0.2 * noise["target"], -0.5, 0.5)
+    assert np.any(np.abs(smooth) == 0.5)
+    action = np.clip(agent.policy.mode(params, batch["next_observation"])[0] + smooth, -1.0, 1.0)
+    expected = batch["reward"] + batch["discount"] * np.minimum(*agent.policy.values(params, features, action))
+    np.testing.assert_allclose(agent.targets(state, batch, noise), expected, rtol=1e-6)
+
+
+def test_discrete_sac_sums_over_actions():
+    agent, rng = AGENTS["discrete_sac"](), np.random.default_rng(1)
+    state, data = starting_state(agent, rng), replayed(agent, rng, (8,))
+    params, frozen = agent.layout.split(state["parameters"]), agent.target_layout.split(state["target"])
+    batch, alpha = data["batch"], np.exp(params["log_temperature"][0])
+    after = agent.policy.features(params, batch["next_observation"])
+    logits = agent.policy.parameters_of_action(params, after)
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    least = np.minimum(*agent.policy.values(frozen, after))
+    expected = batch["reward"] + batch["discount"] * np.sum(p * (least - alpha * np.log(p)), 1)
+    np.testing.assert_allclose(agent.targets(state, batch, {}, {}), expected, rtol=1e-5)
+
+
+def test_tqc_leaves_out_the_highest_quantiles_of_all_critics_together():
+    agent, rng = AGENTS["tqc"](), np.random.default_rng(1)
+    state, data = starting_state(agent, rng), replayed(agent, rng, (8,))
+    params, frozen = agent.layout.split(state["parameters"]), agent.target_layout.split(state["target"])
+    batch, distribution = data["batch"], agent.policy.head.distribution
+    after = agent.policy.features(params, batch["next_observation"])
+    outputs = agent.policy.parameters_of_action(params, after)
+    action, log_prob = distribution.sample_and_log_prob(outputs, data["noise"]["next_action"])
+    mixed = np.sort(np.concatenate(agent.policy.values(frozen, after, action), 1), 1)[:, :4]  # of six, two left out
+    alpha = np.exp(params["log_temperature"][0])
+    soft = mixed - alpha * log_prob[:, None]
+    expected = batch["reward"][:, None] + batch["discount"][:, None] * soft
+    np.testing.assert_allclose(agent.targets(state, batch, data["noise"], {}), expected, rtol=1e-5)

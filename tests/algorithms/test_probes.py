@@ -9,6 +9,7 @@ from probes import (
     FIRST,
     GAMMA,
     PROBES,
+    SETTINGS,
     STATES,
     ActionPays,
     ObservationMatters,
@@ -17,6 +18,7 @@ from probes import (
     TruncatedElsewhere,
     action_values,
     environment,
+    kind_for,
     solved,
     state_values,
     untrained,
@@ -35,41 +37,66 @@ def assert_greedy(agent, probe, kind):
         np.testing.assert_array_equal(actions, best)
 
 
-@pytest.mark.parametrize("probe", PROBES)
-@pytest.mark.parametrize("algorithm", ["ppo", "dqn", "sac"])
-def test_values_and_actions(backend, algorithm, probe):
+TELLING = (ObservationMatters, TruncatedElsewhere)  # of the probes, those that most faults fail
+WHOLE = ("ppo", "dqn", "sac")  # that are tried on all of them on every engine; the others on JAX
+
+
+def cases():
+    """Every probe on JAX; elsewhere all for some algorithms, and the telling ones for the others."""
+    for algorithm in SETTINGS:
+        for probe in PROBES:
+            for name in ("jax", "torch", "tensorflow", "mindspore"):
+                if name == "jax" or algorithm in WHOLE or probe in TELLING:
+                    yield pytest.param(algorithm, probe, name, id=f"{algorithm}-{probe.__name__}-{name}")
+
+
+@pytest.mark.parametrize("algorithm, probe, backend", list(cases()), indirect=["backend"])
+def test_values_and_actions(algorithm, probe, backend):
     agent = solved(algorithm, probe, backend)
-    tolerance = 0.15 if algorithm == "sac" and probe.action_pays else 0.05
+    kind = kind_for(algorithm)
+    tolerance = 0.15 if kind == "box" and probe.action_pays else 0.05
     np.testing.assert_allclose(state_values(agent)[: len(probe.values)], probe.values, atol=tolerance)
     if probe.action_pays:
-        assert_greedy(agent, probe, "box" if algorithm == "sac" else "discrete")
+        assert_greedy(agent, probe, kind)
 
 
 @pytest.mark.parametrize("probe", [ActionPays, ObservationMatters])
 @pytest.mark.parametrize("kind", KINDS)
 def test_ppo_in_every_action_space(backend, kind, probe):
-    agent = solved("ppo", probe, backend, kind)
+    in_every_action_space("ppo", backend, kind, probe)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("algorithm", ["a2c", "reinforce", "trpo"])
+def test_other_actor_critics_in_every_action_space(algorithm, kind):
+    in_every_action_space(algorithm, "jax", kind, ObservationMatters)
+
+
+def in_every_action_space(algorithm, backend, kind, probe):
+    agent = solved(algorithm, probe, backend, kind)
     assert_greedy(agent, probe, kind)
     values, n = np.array(probe.values), len(probe.values)
     if kind == "box":  # a Gaussian pays 1 − (mean − best)² − σ² on average
-        miss = agent.policy.mode(agent.params, STATES)[:n, 0] - probe(kind).best[:n, 0]
+        miss = agent.policy.mode(agent.params, STATES)[0][:n, 0] - probe(kind).best[:n, 0]
         values = values * (1.0 - miss**2 - np.exp(2.0 * agent.params["log_std"][0]))
     np.testing.assert_allclose(state_values(agent)[:n], values, atol=0.1)
 
 
-def test_dqn_knows_what_the_other_actions_pay(backend):
-    agent = solved("dqn", ObservationMatters, backend)
+@pytest.mark.parametrize("algorithm", ["dqn", "rainbow", "qrdqn", "discrete_sac"])
+def test_values_of_the_other_actions(algorithm):
+    agent = solved(algorithm, ObservationMatters, "jax")
     values = [action_values(agent, STATES, np.full(2, action)) for action in range(3)]
     np.testing.assert_allclose(values, [[0.0, 2.0], [0.0, 0.0], [1.0, 0.0]], atol=0.05)
 
 
-def test_sac_knows_what_the_other_actions_pay(backend):
-    agent = solved("sac", ActionPays, backend)  # actions of the distribution are half the environment's
+@pytest.mark.parametrize("algorithm", ["sac", "tqc", "td3", "ddpg"])
+def test_values_of_other_actions_of_a_box(algorithm):
+    agent = solved(algorithm, ActionPays, "jax")  # actions of the distribution are half the environment's
     values = action_values(agent, np.stack([FIRST] * 3), np.array([[-0.25], [0.25], [0.75]], np.float32))
     np.testing.assert_allclose(values, [0.0, 1.0, 0.0], atol=0.3)
 
 
-@pytest.mark.parametrize("algorithm", ["ppo", "dqn", "sac"])
+@pytest.mark.parametrize("algorithm", SETTINGS)
 def test_truncation_is_not_termination(algorithm):
     """The case that must fail: were the cut of `Truncated` a termination, its value would be that of `OneStep`."""
     truncated, terminated = (state_values(solved(algorithm, probe, "jax"))[0] for probe in (Truncated, OneStep))
@@ -77,7 +104,7 @@ def test_truncation_is_not_termination(algorithm):
 
 
 @pytest.mark.parametrize("mode", list(AutoresetMode))
-@pytest.mark.parametrize("algorithm", ["ppo", "dqn", "sac"])
+@pytest.mark.parametrize("algorithm", ["ppo", "a2c", "dqn", "rainbow", "sac"])
 def test_final_observation_is_bootstrapped_in_every_autoreset_mode(algorithm, mode):
     agent = solved(algorithm, TruncatedElsewhere, "jax", mode=mode)
     np.testing.assert_allclose(state_values(agent), TruncatedElsewhere.values, atol=0.05)
@@ -86,7 +113,7 @@ def test_final_observation_is_bootstrapped_in_every_autoreset_mode(algorithm, mo
 @pytest.mark.parametrize("algorithm", ["ppo", "dqn", "sac"])
 def test_one_seed_gives_one_agent(backend, algorithm):
     """Bit for bit on one engine; another seed gives another agent."""
-    kind = "box" if algorithm == "sac" else "discrete"
+    kind = kind_for(algorithm)
 
     def weights(seed):
         return untrained(algorithm, environment(ObservationMatters, kind), backend, seed).learn(256).flat
