@@ -5,7 +5,6 @@ Trees are taken apart and put together here, for JAX would sort the keys of dict
 
 from __future__ import annotations
 
-import builtins
 from functools import partial
 
 import jax
@@ -55,11 +54,8 @@ def logsumexp(x, axis):
 def concat(arrays, axis):
     if arrays[0].ndim > 1:
         return jnp.concatenate(arrays, axis)
-    total, start = jnp.zeros(builtins.sum(x.shape[0] for x in arrays), jnp.result_type(*arrays)), 0
-    for x in arrays:  # in place: XLA's fused concatenation of long vectors takes 20 ns an element on some addresses
-        total = jax.lax.dynamic_update_slice(total, x, (start,))
-        start += x.shape[0]
-    return total
+    # Behind barriers, for XLA's CPU loops that join long vectors fused with what makes them are slow on some addresses.
+    return jax.lax.optimization_barrier(jnp.concatenate(jax.lax.optimization_barrier(list(arrays)), axis))
 
 
 def stack(arrays, axis):

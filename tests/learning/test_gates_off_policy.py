@@ -33,8 +33,8 @@ SWITCHES = {  # of DQN, and what is set with them
     "distributional": {"v_min": 0.0, "v_max": 100.0},
 }
 SHORT = dict(
-    steps=12_000, learning_rate=1e-3, buffer_size=20_000, batch_size=64, learning_starts=1000, train_freq=8,
-    gradient_steps=8, target_update_interval=200, exploration="linear(1, 0.05, 0.3)", hidden=(64, 64),
+    steps=12_000, learning_rate="linear(1e-3, 0)", buffer_size=20_000, batch_size=128, learning_starts=1000,
+    train_freq=8, gradient_steps=8, target_update_interval=50, exploration="linear(1, 0.05, 0.3)", hidden=(128, 128),
 )  # fmt: skip
 
 
