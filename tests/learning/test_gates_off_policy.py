@@ -29,9 +29,12 @@ SWITCHES = {  # of DQN, and what is set with them
     "dueling": {},
     "prioritized": {},
     "n_step": {"n_step": 3},
-    "noisy": {"exploration": 0.0},
+    "noisy": {  # alone it is slow: with n-step returns
+        "exploration": 0.0, "n_step": 3, "steps": 20_000, "learning_rate": "linear(2e-3, 0)",
+        "target_update_interval": 200,
+    },
     "distributional": {"v_min": 0.0, "v_max": 100.0},
-}
+}  # fmt: skip
 SHORT = dict(
     steps=12_000, learning_rate="linear(1e-3, 0)", buffer_size=20_000, batch_size=128, learning_starts=1000,
     train_freq=8, gradient_steps=8, target_update_interval=50, exploration="linear(1, 0.05, 0.3)", hidden=(128, 128),
