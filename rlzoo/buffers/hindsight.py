@@ -11,6 +11,7 @@ from rlzoo.backend import tree
 from rlzoo.buffers.replay import ReplayBuffer
 
 STRATEGIES = ("future", "final", "episode")
+LONGEST = 2**40  # steps of an episode, more than any run takes
 GOAL, REACHED = "desired_goal", "achieved_goal"
 
 
@@ -92,8 +93,7 @@ class HindsightReplay(ReplayBuffer):
 
     def _goal_rows(self, rng: np.random.Generator, rows: np.ndarray) -> np.ndarray:
         """Rows of the same episode, and the same environment, whose next state gives the goal."""
-        age = (rows - self._oldest) % self.capacity // self.n_envs  # in steps since the oldest in the buffer
-        newest = self.size // self.n_envs - 1 - age  # steps to the newest
+        age, newest = self._age(rows)
         step, final = self.step[rows], self.final[rows]
         left = np.where(final < 0, newest, np.minimum(final - step, newest))
         if self.strategy == "final":
@@ -105,16 +105,24 @@ class HindsightReplay(ReplayBuffer):
             ahead = (rng.random(rows.shape) * (begun + left + 1)).astype(np.int64) - begun
         return (rows + ahead * self.n_envs) % self.capacity
 
+    def _age(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Steps since the oldest in the buffer, and to the newest."""
+        age = (rows - self._oldest) % self.capacity // self.n_envs
+        return age, self.size // self.n_envs - 1 - age
+
     def arrays(self) -> dict[str, np.ndarray]:
         episodes = {"step": self.step[: self.size], "final": self.final[: self.size], "next_step": self._step}
         return super().arrays() | episodes
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         super().restore(arrays)
-        for name, column in (("step", self.step), ("final", self.final)):
-            if arrays[name].shape != (self.size,) or arrays[name].dtype != np.int64:
-                raise ValueError(f"replay {name} is {arrays[name].dtype} {arrays[name].shape}, not int64")
-            column[: self.size] = arrays[name]
-        if arrays["next_step"].shape != (self.n_envs,) or arrays["next_step"].dtype != np.int64:
-            raise ValueError(f"replay next_step is not int64 ({self.n_envs},)")
-        self._step = arrays["next_step"].copy()
+        for name, size, least in (("step", self.size, 0), ("final", self.size, -1), ("next_step", self.n_envs, 0)):
+            numbers = arrays[name]
+            if numbers.shape != (size,) or numbers.dtype != np.int64:
+                raise ValueError(f"replay {name} is {numbers.dtype} {numbers.shape}, not int64 ({size},)")
+            if not ((numbers >= least) & (numbers < LONGEST)).all():
+                raise ValueError(f"replay {name} is not within {least} and {LONGEST}")
+        step, final, left = arrays["step"], arrays["final"], self._age(np.arange(self.size))[1]
+        if not ((final == -1) | (final >= step) & (final - step <= left)).all():
+            raise ValueError("replay final is of steps that are not in the buffer")
+        self.step[: self.size], self.final[: self.size], self._step = step, final, arrays["next_step"].copy()

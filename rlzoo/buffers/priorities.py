@@ -100,9 +100,12 @@ class Priorities:
     def restore(self, arrays: dict[str, np.ndarray], size: int) -> None:
         """Take over what `arrays` gave; raises ValueError where it does not fit."""
         priority, largest = arrays["priority"], arrays["largest_priority"]
-        if priority.shape != (size,) or priority.dtype != np.float64 or largest.shape != ():
-            raise ValueError(f"priorities are {priority.dtype} {priority.shape}, not float64 ({size},)")
-        if not (np.isfinite(priority).all() and (priority >= 0.0).all() and np.isfinite(largest)):
-            raise ValueError("priorities are not finite numbers of at least 0")
+        for name, numbers, shape in (("priorities", priority, (size,)), ("largest_priority", largest, ())):
+            if numbers.shape != shape or numbers.dtype != np.float64:
+                raise ValueError(f"{name}: {numbers.dtype} {numbers.shape}, not float64 {shape}")
+        if not (largest > 0.0 and np.isfinite(float(largest) * self.tree.capacity)):
+            raise ValueError(f"largest_priority = {largest} is not above 0, or sums of it are not finite")
+        if not ((priority >= 0.0) & (priority <= largest)).all():
+            raise ValueError(f"priorities are not finite numbers of at least 0 and at most {largest}")
         self.tree[np.arange(size)] = priority
         self.largest = float(largest)

@@ -183,6 +183,8 @@ class ReplayBuffer:
         size, position = len(arrays["reward"]), int(where)
         if size > self.capacity or not 0 <= position < self.capacity or (size < self.capacity and position != size):
             raise ValueError(f"a replay of {size} rows, the next at {position}, in a buffer of {self.capacity}")
+        if size % self.n_envs or position % self.n_envs:
+            raise ValueError(f"a replay of {size} rows, the next at {position}, is not of {self.n_envs} environments")
         for name, column in zip(tree.paths(self.data), self._columns, strict=True):
             rows = arrays[name]
             if rows.shape != (size, *column.shape[1:]) or rows.dtype != column.dtype:

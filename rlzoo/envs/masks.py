@@ -28,7 +28,7 @@ def choices(space: spaces.Space) -> int:
     raise UserError(f"action masks are for Discrete and MultiDiscrete, not for {space}: set action_masks = false")
 
 
-def _with_masks(observation: spaces.Space, action: spaces.Space) -> spaces.Dict:
+def with_masks(observation: spaces.Space, action: spaces.Space) -> spaces.Dict:
     return spaces.Dict({KEY: spaces.MultiBinary(choices(action)), "observation": observation})
 
 
@@ -37,7 +37,7 @@ class MaskedActions(gym.Wrapper):
 
     def __init__(self, env: gym.Env):
         super().__init__(env)
-        self.observation_space = _with_masks(env.observation_space, env.action_space)
+        self.observation_space = with_masks(env.observation_space, env.action_space)
 
     def reset(self, **options: Any) -> Any:
         observation, info = self.env.reset(**options)
@@ -61,7 +61,7 @@ class MaskedActionsVector(VectorWrapper):
 
     def __init__(self, env: VectorEnv):
         super().__init__(env)
-        self.single_observation_space = _with_masks(env.single_observation_space, env.single_action_space)
+        self.single_observation_space = with_masks(env.single_observation_space, env.single_action_space)
         self.observation_space = batch_space(self.single_observation_space, env.num_envs)
         self.count = choices(env.single_action_space)
 

@@ -17,10 +17,10 @@ class LSTMCell(Layer):
     units: int
 
     def init(self, rng: np.random.Generator, shape: Shape) -> Params:
+        inputs, states = orthogonal(rng, (shape[-1], 4 * self.units)), orthogonal(rng, (self.units, 4 * self.units))
         bias = zeros(4 * self.units)
         bias[self.units : 2 * self.units] = 1.0  # the forget gate starts open
-        inputs = orthogonal(rng, (shape[-1], 4 * self.units))
-        return {"input": inputs, "state": orthogonal(rng, (self.units, 4 * self.units)), "bias": bias}
+        return {"input": inputs, "state": states, "bias": bias}
 
     def initial_state(self, batch: int) -> tuple[np.ndarray, np.ndarray]:
         return zeros(batch, self.units), zeros(batch, self.units)

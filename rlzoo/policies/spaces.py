@@ -12,6 +12,11 @@ from gymnasium import spaces
 from rlzoo.errors import UserError
 
 INFINITE = 1e308  # a bound of infinity, in JSON
+SIZES = {"Box": "shape", "Discrete": "n", "MultiDiscrete": "nvec", "MultiBinary": "n"}  # what says how large each is
+KEYS = {
+    "Box": {"shape", "dtype", "low", "high"}, "Discrete": {"n", "start"}, "MultiDiscrete": {"nvec", "start"},
+    "MultiBinary": {"n"}, "Dict": {"spaces"}, "Tuple": {"spaces"},
+}  # fmt: skip
 
 
 def to_plain(space: spaces.Space) -> dict[str, Any]:
@@ -40,14 +45,15 @@ def _bounds(space: spaces.Box) -> tuple[np.ndarray, np.ndarray]:
 
 
 def from_plain(plain: dict[str, Any], largest: float = math.inf) -> spaces.Space:
-    """The space that `to_plain` described; raises ValueError for a Box of more than `largest` numbers."""
+    """The space that `to_plain` described; raises ValueError for what it cannot have given, and for more numbers in
+    all, with one for each choice, than `largest`."""
+    if largest < math.inf and _size(plain) > largest:
+        raise ValueError("a space is larger than the networks")
     kind = plain["kind"]
     if kind == "Box":
         dtype = np.dtype(str(plain["dtype"]))
         if dtype.kind not in "fiu":
             raise ValueError(f"a Box holds numbers, not {dtype}")
-        if math.prod(plain["shape"]) > largest:
-            raise ValueError(f"a space of shape {plain['shape']} is larger than the networks")
         bounds = []
         for key in ("low", "high"):
             bound = np.broadcast_to(np.asarray(plain[key], np.float64), plain["shape"])
@@ -62,11 +68,28 @@ def from_plain(plain: dict[str, Any], largest: float = math.inf) -> spaces.Space
     if kind == "MultiBinary":
         return spaces.MultiBinary(plain["n"])
     if kind == "Dict":
-        parts = [(name, from_plain(part, largest)) for name, part in plain["spaces"].items()]
+        parts = [(name, from_plain(part)) for name, part in plain["spaces"].items()]
         return spaces.Dict(parts)  # pairs keep their order, which is that of the features; a dict would be sorted
     if kind == "Tuple":
-        return spaces.Tuple([from_plain(part, largest) for part in plain["spaces"]])
+        return spaces.Tuple([from_plain(part) for part in plain["spaces"]])
     raise ValueError(f"unknown kind of space {kind!r}")
+
+
+def _size(plain: Any) -> int:
+    """Numbers that networks take in or give for a space, counted before any is made."""
+    kind = plain.get("kind") if isinstance(plain, dict) else None
+    if not isinstance(kind, str) or kind not in KEYS or not KEYS[kind] <= set(plain):
+        raise ValueError(f"no kind of space, or not all of one: {str(plain)[:100]}")
+    if kind in ("Dict", "Tuple"):
+        parts = plain["spaces"]
+        if not isinstance(parts, dict if kind == "Dict" else list):
+            raise ValueError(f"the parts of a {kind} are not {str(parts)[:100]}")
+        return sum(map(_size, parts.values() if isinstance(parts, dict) else parts))
+    numbers = np.asarray(plain[SIZES[kind]])
+    if numbers.size and (numbers.dtype.kind != "i" or (numbers < 0).any()):
+        raise ValueError(f"{SIZES[kind]} of a {kind} is not {str(plain[SIZES[kind]])[:100]}")
+    whole = numbers.ravel().tolist()
+    return max(sum(whole) if kind in ("Discrete", "MultiDiscrete") else math.prod(whole), 1)
 
 
 # ---- observations as trees: a leaf for a Box, Discrete, …; a dict or a tuple for a Dict or Tuple space ---------------

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gymnasium.spaces import Box, Dict
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from rlzoo.backend import Engine
+from rlzoo.envs.masks import KEY, with_masks
 from rlzoo.errors import UserError
 from rlzoo.policies.spaces import from_plain, to_plain
 from rlzoo.training.config import Resolved, validate
@@ -173,6 +175,7 @@ def _agent(found: dict[str, Any], arrays: dict[str, np.ndarray], find: Any, env:
     config = validate(kind.name, kind.Config, found["config"])
     size = arrays["state/parameters"].size
     spaces = from_plain(found["observation_space"], size), from_plain(found["action_space"], size)
+    _check_views(config, *spaces)
     agent = kind.__new__(kind)
     agent._set_up(env, spaces, Resolved(config, found["sources"]), engine, found["seed"], BoundedGenerator(size))
     agent.environment_name = found["environment"]
@@ -180,6 +183,18 @@ def _agent(found: dict[str, Any], arrays: dict[str, np.ndarray], find: Any, env:
     replay = {name.removeprefix("replay/"): rows for name, rows in arrays.items() if name.startswith("replay/")}
     agent.restore(found, fitted | ({"replay": replay} if replay else {}))
     return agent
+
+
+def _check_views(config: Any, observation: Any, action: Any) -> None:
+    """Raises ValueError for observations that are not what masks and stacked frames make of any."""
+    if config.action_masks:
+        inner = observation["observation"] if isinstance(observation, Dict) and KEY in observation.spaces else None
+        if inner is None or observation != with_masks(inner, action):
+            raise ValueError(f"action_masks = true does not fit observations of {observation}")
+        observation = inner
+    frames, shape = config.frame_stack, observation.shape
+    if frames > 1 and (not isinstance(observation, Box) or not shape or shape[-1] % frames or not shape[-1]):
+        raise ValueError(f"frame_stack = {frames} does not fit observations of {observation}")
 
 
 class BoundedGenerator(np.random.Generator):

@@ -6,13 +6,16 @@ import importlib
 import json
 import shutil
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
+from environments import PartsOfAll, copies
 from safetensors.numpy import load_file, save_file
-from tiny_agents import assert_same, everything, make
+from tiny_agents import BITS, assert_same, everything, make
 
 from rlzoo import UserError, load
+from rlzoo.backend import tree
 from rlzoo.training import checkpoint
 
 MANIFEST, ARRAYS = checkpoint.MANIFEST, checkpoint.ARRAYS
@@ -23,7 +26,7 @@ def original(tmp_path_factory):
     """A good checkpoint of an agent that never learned (no engine is needed), and what it holds."""
     agent = make("dqn", "numpy")
     agent.steps = 20
-    agent.replay.add({name: column[:3] + 1 for name, column in agent.replay.data.items()})
+    agent.replay.add({name: column[:4] + 1 for name, column in agent.replay.data.items()})
     path = agent.save(tmp_path_factory.mktemp("original") / "good", replay=True)
     return path, everything(agent)
 
@@ -210,6 +213,59 @@ def test_a_replay_that_points_nowhere(position, good):
     refused(good, "replay")
 
 
+def test_a_replay_of_half_a_step(good):
+    def spoil(arrays):
+        arrays |= {name: rows[:3] for name, rows in arrays.items() if name.startswith("replay/") and rows.ndim}
+        arrays["replay/position"] = np.asarray(3)
+
+    spoil_arrays(good, spoil)
+    refused(good, "a replay of 3 rows", "of 2 environments")
+
+
+@pytest.fixture(scope="module")
+def goals(tmp_path_factory):
+    """A checkpoint with priorities and hindsight: in each of two environments an episode of two steps and one begun."""
+    agent = make("dqn", "numpy", env=BITS, hindsight="future", prioritized=True, buffer_size=8)
+    rows = tree.map(lambda x: x[:6].copy(), agent.replay.data)
+    rows["valid"][:], rows["terminated"][2:4] = 1.0, 1.0
+    agent.replay.add(rows)
+    assert agent.replay.step[:6].tolist() == [0, 0, 1, 1, 0, 0]
+    assert agent.replay.final[:6].tolist() == [1, 1, 1, 1, -1, -1]
+    path = agent.save(tmp_path_factory.mktemp("goals") / "good", replay=True)
+    again = load(path, backend="numpy")
+    assert_same(everything(again), everything(agent))
+    return path
+
+
+def changed(rows, at, value):
+    rows = rows.copy()
+    rows[at] = value
+    return rows
+
+
+@pytest.mark.parametrize("name, change, word", [
+    ("step", lambda x: changed(x, 4, -1), "replay step"), ("step", lambda x: changed(x, 4, 2**62), "replay step"),
+    ("step", lambda x: x.astype(np.int32), "replay step is int32"), ("step", lambda x: x[:4], "replay step is int64 (4,)"),
+    ("final", lambda x: changed(x, 4, -2), "replay final"), ("final", lambda x: changed(x, 2, 0), "replay final"),
+    ("final", lambda x: changed(x, 2, 3), "replay final"), ("final", lambda x: changed(x, 4, 1), "not in the buffer"),
+    ("final", lambda x: changed(x, 4, 2**63 - 1), "replay final"), ("final", lambda x: x[:, None], "replay final"),
+    ("next_step", lambda x: changed(x, 0, -1), "next_step"), ("next_step", lambda x: x[:1], "next_step"),
+    ("next_step", lambda x: changed(x, 0, 2**63 - 1), "next_step"),
+    ("priority", lambda x: changed(x, 1, -1.0), "priorities are not"),
+    ("priority", lambda x: changed(x, 1, np.nan), "priorities are not"),
+    ("priority", lambda x: changed(x, 1, np.inf), "priorities are not"),
+    ("priority", lambda x: changed(x, 1, 1.5), "at least 0 and at most 1.0"),
+    ("priority", lambda x: x.astype(np.float32), "priorities: float32"),
+    ("priority", lambda x: x[:5], "priorities: float64"),
+    *(("largest_priority", lambda x, bad=bad: np.asarray(bad), "largest_priority")
+      for bad in (0.0, -1.0, np.nan, np.inf, 1e308, [1.0], 1)),
+])  # fmt: skip
+def test_priorities_and_episodes_that_cannot_be(name, change, word, goals, tmp_path):
+    path = shutil.copytree(goals, tmp_path / "spoiled")
+    spoil_arrays(path, lambda arrays: arrays.update({f"replay/{name}": change(arrays[f"replay/{name}"])}))
+    refused(path, word)
+
+
 # ---- hostile files ---------------------------------------------------------------------------------------------------
 def box(**changes):
     return {"kind": "Box", "shape": [4], "dtype": "float32", "low": -1.0, "high": 1.0} | changes
@@ -236,6 +292,97 @@ def test_values_that_ask_for_terabytes_or_for_code(changes, good):
         changes = {"config": whole["config"] | changes["config"]}
     spoil_manifest(good, **changes)
     refused(good, "damaged")
+
+
+def nested(kind, depth):
+    space = box(shape=[3])
+    for _ in range(depth):
+        space = {"kind": kind, "spaces": {"a": space} if kind == "Dict" else [space]}
+    return space
+
+
+def dict_of(**parts):
+    return {"kind": "Dict", "spaces": parts}
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    """Checkpoints of agents that see parts: of a Dict; with memory; with masks; with stacked frames."""
+    folder, dicts = tmp_path_factory.mktemp("parts"), copies(PartsOfAll, 2)
+    recurrent = dict(recurrent="lstm", recurrent_units=4, sequence_length=5)
+    for name, env, settings in (("parts", dicts, {}), ("recurrent", None, recurrent), ("masked", dicts,
+                                dict(action_masks=True)), ("stacked", None, dict(frame_stack=2))):  # fmt: skip
+        agent = make("ppo", "numpy", env=env, batch_size=10, normalize_observation=False, **settings)
+        assert_same(everything(load(agent.save(folder / name), backend="numpy")), everything(agent))
+    return folder
+
+
+@pytest.mark.parametrize("space", [
+    nested("Dict", 300), nested("Tuple", 300), dict_of(), dict_of(a=dict_of()), dict_of(a=None),
+    dict_of(a="os"), {"kind": "Dict", "spaces": [box()]}, {"kind": "Tuple", "spaces": {"a": box()}}, {"kind": "Dict"},
+    {"kind": "Tuple", "spaces": "abc"}, {"kind": ["Dict"], "spaces": {}}, dict_of(a=box(shape=[10**12])),
+    dict_of(a=box(shape=[10**5, 10**5, 1], dtype="uint8")), dict_of(a={"kind": "Discrete", "n": 10**10, "start": 0}),
+    dict_of(a={"kind": "MultiBinary", "n": 10**10}), dict_of(a={"kind": "MultiBinary", "n": [10**6, 10**6]}),
+    dict_of(a={"kind": "MultiDiscrete", "nvec": [10**9] * 5, "start": [0] * 5}),
+    dict_of(a={"kind": "MultiDiscrete", "nvec": [[2] * 300] * 300, "start": [[0] * 300] * 300}),
+    {"kind": "Tuple", "spaces": [box(shape=[1])] * 20_000}, {"kind": "Tuple", "spaces": [box(shape=[0])] * 20_000},
+])  # fmt: skip
+@pytest.mark.filterwarnings("error")
+def test_parts_that_are_none_or_larger_than_the_networks(space, parts, tmp_path):
+    path = shutil.copytree(parts / "parts", tmp_path / "spoiled")
+    spoil_manifest(path, observation_space=space)
+    tracemalloc.start()
+    try:
+        refused(path, "damaged")
+        assert tracemalloc.get_traced_memory()[1] < 300e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_parts_with_odd_names_are_only_names(parts, tmp_path):
+    path = shutil.copytree(parts / "parts", tmp_path / "odd")
+    found = json.loads((path / MANIFEST).read_text())["observation_space"]["spaces"]
+    spoil_manifest(path, observation_space=dict_of(**{"../../__import__('os')": found["a"], "": found["b"]}))
+    agent = load(path, backend="numpy")
+    expected = load(parts / "parts", backend="numpy").act({"a": np.ones(3), "b": (1, np.ones(2))})
+    assert agent.act({"../../__import__('os')": np.ones(3), "": (1, np.ones(2))}) == expected
+
+
+@pytest.mark.parametrize("kind, config, word", [
+    ("recurrent", {"recurrent_units": 10**6}, "more parameters than the file"),
+    ("recurrent", {"recurrent_units": 10**9}, "more parameters than the file"),
+    ("recurrent", {"recurrent_units": 10**30}, "damaged"), ("recurrent", {"recurrent_units": -1}, "recurrent_units"),
+    ("recurrent", {"recurrent_units": 5}, "more parameters than the file"),
+    ("recurrent", {"recurrent_units": 3}, "state/parameters"), ("recurrent", {"recurrent": "gru"}, "state/parameters"),
+    ("recurrent", {"recurrent": "os"}, "recurrent = 'os'"), ("recurrent", {"recurrent": None}, "state/parameters"),
+    ("recurrent", {"recurrent": "gru", "recurrent_units": 10**9}, "more parameters than the file"),
+    ("recurrent", {"sequence_length": 10**12}, "sequence_length"),
+    ("stacked", {"frame_stack": 10**9}, "frame_stack = 1000000000 does not fit"),
+    ("stacked", {"frame_stack": 10**30}, "frame_stack"), ("stacked", {"frame_stack": 3}, "frame_stack = 3 does not"),
+    ("stacked", {"frame_stack": 0}, "frame_stack"), ("parts", {"frame_stack": 2}, "frame_stack = 2 does not fit"),
+    ("masked", {"frame_stack": 2}, "frame_stack = 2 does not fit"),
+    ("parts", {"action_masks": True}, "action_masks = true does not fit"),
+    ("stacked", {"action_masks": True}, "action_masks = true does not fit"),
+])  # fmt: skip
+def test_settings_that_are_not_of_these_networks(kind, config, word, parts, tmp_path):
+    path = shutil.copytree(parts / kind, tmp_path / "spoiled")
+    spoil_manifest(path, config=json.loads((path / MANIFEST).read_text())["config"] | config)
+    tracemalloc.start()
+    try:
+        refused(path, word)
+        assert tracemalloc.get_traced_memory()[1] < 50e6
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("mask", [
+    None, box(shape=[3]), {"kind": "MultiBinary", "n": 4}, {"kind": "MultiBinary", "n": 10**11}, nested("Dict", 1),
+], ids=str)  # fmt: skip
+def test_masks_that_are_not_of_these_actions(mask, parts, tmp_path):
+    path = shutil.copytree(parts / "masked", tmp_path / "spoiled")
+    inside = json.loads((path / MANIFEST).read_text())["observation_space"]["spaces"]["observation"]
+    spoil_manifest(path, observation_space=dict_of(**({"action_mask": mask} if mask else {}), observation=inside))
+    refused(path, "damaged")
 
 
 def test_a_header_that_asks_for_terabytes(good):
