@@ -29,6 +29,7 @@ def choices(space: spaces.Space) -> int:
 
 
 def with_masks(observation: spaces.Space, action: spaces.Space) -> spaces.Dict:
+    """The space of these observations with masks of these actions beside them."""
     return spaces.Dict({KEY: spaces.MultiBinary(choices(action)), "observation": observation})
 
 

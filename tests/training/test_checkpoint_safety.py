@@ -245,7 +245,8 @@ def changed(rows, at, value):
 
 @pytest.mark.parametrize("name, change, word", [
     ("step", lambda x: changed(x, 4, -1), "replay step"), ("step", lambda x: changed(x, 4, 2**62), "replay step"),
-    ("step", lambda x: x.astype(np.int32), "replay step is int32"), ("step", lambda x: x[:4], "replay step is int64 (4,)"),
+    ("step", lambda x: x.astype(np.int32), "replay step is int32"),
+    ("step", lambda x: x[:4], "replay step is int64 (4,)"),
     ("final", lambda x: changed(x, 4, -2), "replay final"), ("final", lambda x: changed(x, 2, 0), "replay final"),
     ("final", lambda x: changed(x, 2, 3), "replay final"), ("final", lambda x: changed(x, 4, 1), "not in the buffer"),
     ("final", lambda x: changed(x, 4, 2**63 - 1), "replay final"), ("final", lambda x: x[:, None], "replay final"),
