@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import gymnasium as gym
 import numpy as np
-from environments import BitFlipping, FewAllowed
+from environments import BitFlipping, FewAllowed, PartsOfAll
+from gymnasium import spaces
 
 from rlzoo import PPO
 from rlzoo.algorithms import find
 from rlzoo.training.callbacks import Callback, StopTraining
 
-MASKED, BITS, BITS_BY_NUMBERS = (f"rlzoo-tests/{name}-v0" for name in ("FewAllowed", "Bits", "BitsByNumbers"))
+MASKED, BITS, BITS_BY_NUMBERS, PARTS = (
+    f"rlzoo-tests/{name}-v0" for name in ("FewAllowed", "Bits", "BitsByNumbers", "PartsOfAll")
+)
 gym.register(MASKED, FewAllowed, kwargs=dict(actions=4, few=2, length=6))
 gym.register(BITS, BitFlipping, kwargs=dict(n=4))
 gym.register(BITS_BY_NUMBERS, BitFlipping, kwargs=dict(n=4, continuous=True))
+gym.register(PARTS, PartsOfAll)
 
 COMMON = dict(n_envs=2, steps=160, checkpoint_every=60, hidden=(8,))
 OFF = dict(train_freq=5, gradient_steps=2, batch_size=8, buffer_size=64, learning_starts=15, learning_rate=1e-2)
@@ -39,6 +43,11 @@ VECTOR = {
     "td3": ("Pendulum-v1", OFF | dict(gradient_steps=3)),  # so the actor's turn is carried from update to update
     "discrete_sac": ("CartPole-v1", OFF),
     "tqc": ("Pendulum-v1", OFF | dict(n_quantiles=4, dropped_quantiles=1)),
+}  # fmt: skip
+COMBINED = {
+    "recurrent": dict(env=MASKED, action_masks=True, recurrent="lstm", recurrent_units=4, sequence_length=5,
+                      batch_size=10),
+    "parts": dict(env=PARTS),
 }  # fmt: skip
 
 
@@ -66,7 +75,9 @@ class Pictures(gym.Env):
 
 
 def make(kind, backend, env=None, **changes):
-    """A new agent: an algorithm on classic control or in `env`, or "pictures", a PPO that acts on its engine."""
+    """A new agent: an algorithm on classic control or in `env`, or one of `COMBINED`; "pictures" acts on its engine."""
+    if kind in COMBINED:
+        return make("ppo", backend, **{**COMBINED[kind], **changes})
     if kind == "pictures":
         return PPO(Pictures(), backend=backend, seed=3, n_steps=8, batch_size=8, n_epochs=1, steps=16, hidden=(8,))
     usual, hyperparameters = VECTOR[kind]
@@ -75,7 +86,20 @@ def make(kind, backend, env=None, **changes):
 
 def observations(agent, n=1000):
     """Observations `[n, ...]` of the kind the agent's environment gives."""
-    space, rng = agent.observation_space, np.random.default_rng(0)
+    return _observations(agent.observation_space, n, np.random.default_rng(0))
+
+
+def _observations(space, n, rng):
+    if isinstance(space, spaces.Dict):
+        return {name: _observations(part, n, rng) for name, part in space.items()}
+    if isinstance(space, spaces.Tuple):
+        return tuple(_observations(part, n, rng) for part in space)
+    if isinstance(space, spaces.Discrete):
+        return rng.integers(space.n, size=n)
+    if isinstance(space, spaces.MultiBinary):
+        bits = rng.integers(0, 2, (n, *space.shape), np.int8)
+        bits[~bits.any(-1)] = 1  # a mask allows something
+        return bits
     if space.dtype == np.uint8:
         return rng.integers(0, 256, (n, *space.shape), np.uint8)
     return rng.standard_normal((n, *space.shape)).astype(np.float32)
