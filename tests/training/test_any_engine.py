@@ -75,17 +75,20 @@ def scores(agent, seen):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_loaded_elsewhere_it_holds_and_does_the_same(kind, backend, saved):
-    compiled = None
+    compiled = policy = None  # one compilation serves the checkpoints of every engine: parameters are an argument
     for engine in INSTALLED if kind in EVERYWHERE else INSTALLED[:1]:
         path, held, actions = saved(kind, engine)
         agent = load(path, backend=backend, eager=kind not in EVERYWHERE)  # compiling is what takes the time
         assert_same(everything(agent), held)
+        if policy is not None:
+            agent._compiled_policy = policy
         seen, found = act(agent)
+        policy = agent._compiled_policy
         judged = scores(agent, seen)
         assert_agree(found, actions, judged)
         if kind == "pictures":
             continue  # it acted by its compiled policy just now
-        if compiled is None:  # one compilation serves the checkpoints of every engine: parameters are an argument
+        if compiled is None:
             compiled = compiled_mode(agent)
         mode, _ = agent.engine.to_numpy(compiled(agent.flat, seen))
         assert_agree(agent.policy.head.to_env(mode), actions, judged)
