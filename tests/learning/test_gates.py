@@ -20,7 +20,7 @@ from rlzoo.training.callbacks import Evaluate
 
 GATES = {  # algorithm, what it is given, environment, mean return of 20 evaluation episodes
     "ppo": ("ppo", {}, "CartPole-v1", 475.0),
-    "ppo_kl": ("ppo", {"objective": "kl"}, "CartPole-v1", 475.0),
+    "ppo_kl": ("ppo", {"objective": "kl", "steps": 200_000}, "CartPole-v1", 475.0),
     "a2c": ("a2c", {}, "CartPole-v1", 475.0),
     "reinforce": ("reinforce", {}, "CartPole-v1", 475.0),
     "trpo": ("trpo", {}, "Pendulum-v1", -250.0),
