@@ -81,12 +81,12 @@ FOUNDATION = {
         "dqn", "CartPole-v1", 10_000, dict(learning_rate=2.3e-3, double=False),
         dict(learning_rate=2.3e-3, batch_size=64, buffer_size=100_000, learning_starts=1000, gamma=0.99,
              target_update_interval=10, train_freq=256, gradient_steps=128, exploration_fraction=0.16,
-             exploration_final_eps=0.04), (64, 64), sbx=True,
+             exploration_final_eps=0.04), (256, 256), sbx=True,
         targets=dict(jax=4.0, tensorflow=3.5, torch=2.5, mindspore=1.0),
     ),
-    "sac-pendulum": _sac("Pendulum-v1", (64, 64), 1500),
+    "sac-pendulum": _sac("Pendulum-v1", (256, 256), 1500),
     "sac-pendulum-64": _sac("Pendulum-v1", (64, 64), 3000),
-    "sac-halfcheetah": _sac("HalfCheetah-v5", (64, 64), 1500),
+    "sac-halfcheetah": _sac("HalfCheetah-v5", (256, 256), 1500),
     "sac-halfcheetah-64": _sac("HalfCheetah-v5", (64, 64), 3000),
 }  # fmt: skip
 

@@ -5,6 +5,7 @@ Trees are taken apart and put together here, for JAX would sort the keys of dict
 
 from __future__ import annotations
 
+import builtins
 from functools import partial
 
 import jax
@@ -25,6 +26,7 @@ matmul, reshape, permute_dims, expand_dims, broadcast_to = (
 squeeze, zeros_like, take = jnp.squeeze, jnp.zeros_like, jnp.take
 stop_gradient = jax.lax.stop_gradient
 NARROW = 16  # outputs of a linear map
+LONG = 32_768  # numbers in a joined vector
 
 
 def sum(x, axis, keepdims):
@@ -54,8 +56,14 @@ def logsumexp(x, axis):
 def concat(arrays, axis):
     if arrays[0].ndim > 1:
         return jnp.concatenate(arrays, axis)
-    # Behind barriers, for XLA's CPU loops that join long vectors fused with what makes them are slow on some addresses.
-    return jax.lax.optimization_barrier(jnp.concatenate(jax.lax.optimization_barrier(list(arrays)), axis))
+    size = builtins.sum(x.shape[0] for x in arrays)
+    if size < LONG:  # behind barriers: fused with what makes the pieces, the joining is slow in some processes
+        return jax.lax.optimization_barrier(jnp.concatenate(jax.lax.optimization_barrier(list(arrays)), axis))
+    total, start = jnp.zeros(size, jnp.result_type(*arrays)), 0
+    for x in arrays:  # in place, which is faster for long vectors
+        total = jax.lax.dynamic_update_slice(total, x, (start,))
+        start += x.shape[0]
+    return total
 
 
 def stack(arrays, axis):
