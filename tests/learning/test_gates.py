@@ -6,7 +6,7 @@ line (jax, seed 101):
 - ppo_kl: advantages given to the wrong steps 22; the penalty adapted the wrong way 9. Without a penalty it reaches 500
   here: that it holds the divergence is for `tests/algorithms/test_trust_regions.py`.
 - a2c: advantages given to the wrong steps 443; ends of episodes overlooked 10.
-- reinforce: the same two 35 and 32.
+- reinforce: the same two 22 and 9.
 - trpo: advantages given to the wrong steps −1444; the gradient for the natural direction −1169; a critic that is not
   fitted −1073. Without the line search it reaches −194 here: a safeguard, which the same tests hold.
 """
