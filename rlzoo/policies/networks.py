@@ -164,7 +164,7 @@ class SquashedActorCritics(StochasticPolicy):
     def values(self, params: Params, features: Features, action: Array) -> tuple[Array, ...]:
         """Q_i(s, a) of each critic, `[N]` or `[N, quantiles]`."""
         outputs = self.critics(params["critics"], ops.concat([features.values, action], -1))
-        return outputs if self.quantiles else tuple(ops.squeeze(value, -1) for value in outputs)
+        return outputs if self.quantiles else _one_number(outputs)
 
 
 @dataclass(frozen=True)
@@ -198,8 +198,7 @@ class DeterministicActorCritics(Policy):
 
     def values(self, params: Params, features: Features, action: Array) -> tuple[Array, ...]:
         """Q_i(s, a) of each critic, `[N]`."""
-        outputs = self.critics(params["critics"], ops.concat([features.values, action], -1))
-        return tuple(ops.squeeze(value, -1) for value in outputs)
+        return _one_number(self.critics(params["critics"], ops.concat([features.values, action], -1)))
 
     def mode(self, params: Params, seen: Any) -> tuple[Array, Any]:
         features = self.features(params, seen)
@@ -232,6 +231,11 @@ class DiscreteActorCritics(StochasticPolicy):
     def values(self, params: Params, features: Features) -> tuple[Array, ...]:
         """Q_i(s, ·) of each critic, `[N, actions]`."""
         return self.critics(params["critics"], features.values)
+
+
+def _one_number(outputs: tuple[Array, ...]) -> tuple[Array, ...]:
+    """`[N, 1]` of each critic as `[N]`."""
+    return tuple(ops.squeeze(value, -1) for value in outputs)
 
 
 def _actor_and_critics(policy: Any, rng: np.random.Generator, action_size: int) -> Params:

@@ -20,7 +20,7 @@ from rlzoo.backend import ops, tree
 from rlzoo.errors import UserError
 from rlzoo.nn import GRUCell, Layer, LSTMCell
 from rlzoo.policies.encoders import encoder_for
-from rlzoo.policies.spaces import example, has_image
+from rlzoo.policies.spaces import example
 
 Array = Any
 Params = dict[str, Any]
@@ -82,10 +82,6 @@ class Trunk:
         if cell is not None and twins:
             cell = TwinCells(cell)
         return cls(space, encoder_for(seen), cell, length if cell is not None else 1, masked)
-
-    @property
-    def has_image(self) -> bool:
-        return has_image(self.space)
 
     @property
     def _seen(self) -> Any:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
+from engines import require
 
 from benchmarks.peer_scores import score_of
 from benchmarks.scores import change, replaced, score
@@ -76,7 +76,7 @@ def test_processes_that_write_at_once_lose_nothing(tmp_path):
 
 def test_a_score_is_of_the_agent_that_was_trained():
     """An untrained policy of one step plays CartPole to what its own evaluation says."""
-    pytest.importorskip("jax")
+    require("jax")
     from rlzoo import A2C
 
     settings = {"steps": "40", "n_steps": 5, "n_envs": 8}
