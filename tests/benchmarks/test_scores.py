@@ -7,8 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from engines import require
-
 from benchmarks.peer_scores import score_of
 from benchmarks.scores import change, replaced, score
 from benchmarks.scores_page import page, reaches
@@ -76,6 +74,8 @@ def test_processes_that_write_at_once_lose_nothing(tmp_path):
 
 def test_a_score_is_of_the_agent_that_was_trained():
     """An untrained policy of one step plays CartPole to what its own evaluation says."""
+    from engines import require  # here, for this file is also imported by processes of its own
+
     require("jax")
     from rlzoo import A2C
 
