@@ -13,10 +13,10 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from rlzoo.backend import ops, tree
-from rlzoo.errors import nearest
 from rlzoo.nn import Adam
 from rlzoo.nn.schedules import Schedule, Scheduled
 from rlzoo.training.actor_critic import ActorCriticAgent, MinibatchConfig, mean
+from rlzoo.training.config import one_of
 
 Array = Any
 OBJECTIVES = ("clip", "kl")
@@ -47,9 +47,7 @@ class PPOConfig(MinibatchConfig):
     @field_validator("objective")
     @classmethod
     def _objective(cls, value: str) -> str:
-        if value not in OBJECTIVES:
-            raise ValueError(f"one of {', '.join(OBJECTIVES)}{nearest(value, OBJECTIVES)}")
-        return value
+        return one_of(value, OBJECTIVES)
 
 
 class PPO(ActorCriticAgent):

@@ -9,11 +9,11 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from rlzoo.backend import ops, tree
-from rlzoo.errors import nearest
 from rlzoo.nn import Adam
 from rlzoo.nn.losses import mean, smallest
 from rlzoo.nn.schedules import Schedule, Scheduled
 from rlzoo.policies import DeterministicActorCritics
+from rlzoo.training.config import one_of
 from rlzoo.training.exploration import NOISES
 from rlzoo.training.off_policy import OffPolicyAgent, OffPolicyConfig
 
@@ -45,9 +45,7 @@ class TD3Config(OffPolicyConfig):
     @field_validator("exploration_noise")
     @classmethod
     def _noise(cls, value: str) -> str:
-        if value not in NOISES:
-            raise ValueError(f"one of {', '.join(NOISES)}{nearest(value, NOISES)}")
-        return value
+        return one_of(value, NOISES)
 
 
 class TD3(OffPolicyAgent):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 import types
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -17,6 +18,14 @@ from rlzoo.nn.schedules import Schedule, Scheduled
 from rlzoo.policies.trunk import CELLS
 
 VECTORIZATIONS = ("auto", "sync", "native", "envpool")
+
+
+def one_of(value: Any, valid: Iterable[str]) -> Any:
+    """A field's value that is one of these names, or None where the field may be; raises ValueError for any other."""
+    names = tuple(valid)
+    if value is not None and value not in names:
+        raise ValueError(f"one of {', '.join(names)}{nearest(value, names)}")
+    return value
 
 
 class Config(BaseModel):
@@ -86,16 +95,12 @@ class Config(BaseModel):
     @field_validator("activation")
     @classmethod
     def _activation(cls, value: str) -> str:
-        if value not in ACTIVATIONS:
-            raise ValueError(f"one of {', '.join(ACTIVATIONS)}{nearest(value, ACTIVATIONS)}")
-        return value
+        return one_of(value, ACTIVATIONS)
 
     @field_validator("recurrent")
     @classmethod
     def _recurrent(cls, value: str | None) -> str | None:
-        if value is not None and value not in CELLS:
-            raise ValueError(f"one of {', '.join(CELLS)}, none{nearest(value, CELLS)}")
-        return value
+        return one_of(value, (*CELLS, "none"))  # which, as text, was made None before
 
     @property
     def length(self) -> int:
@@ -105,9 +110,7 @@ class Config(BaseModel):
     @field_validator("vectorization")
     @classmethod
     def _vectorization(cls, value: str) -> str:
-        if value not in VECTORIZATIONS:
-            raise ValueError(f"one of {', '.join(VECTORIZATIONS)}{nearest(value, VECTORIZATIONS)}")
-        return value
+        return one_of(value, VECTORIZATIONS)
 
     def scalars(self, progress: float) -> dict[str, float]:
         """The value at this progress (0 to 1) of every schedule that the update takes."""

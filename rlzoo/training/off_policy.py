@@ -11,10 +11,9 @@ from pydantic import Field, field_validator, model_validator
 from rlzoo.backend import ops, tree
 from rlzoo.buffers import HindsightReplay, Priorities, ReplayBuffer, RolloutBuffer
 from rlzoo.buffers.hindsight import STRATEGIES
-from rlzoo.errors import nearest
 from rlzoo.nn.schedules import Schedule, Scheduled
 from rlzoo.training.agent import Agent
-from rlzoo.training.config import Config
+from rlzoo.training.config import Config, one_of
 from rlzoo.training.goals import goals_in, rewards_of
 
 Array = Any
@@ -62,9 +61,7 @@ class OffPolicyConfig(Config):
     @field_validator("hindsight")
     @classmethod
     def _hindsight(cls, value: str | None) -> str | None:
-        if value is not None and value not in STRATEGIES:
-            raise ValueError(f"one of {', '.join(STRATEGIES)}, none{nearest(value, STRATEGIES)}")
-        return value
+        return one_of(value, (*STRATEGIES, "none"))
 
     @model_validator(mode="after")
     def _gradient_steps(self) -> OffPolicyConfig:
