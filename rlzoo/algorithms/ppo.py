@@ -14,6 +14,7 @@ from pydantic import Field, field_validator
 
 from rlzoo.backend import ops, tree
 from rlzoo.nn import Adam
+from rlzoo.nn.optimizers import choose
 from rlzoo.nn.schedules import Schedule, Scheduled
 from rlzoo.training.actor_critic import ActorCriticAgent, MinibatchConfig, mean
 from rlzoo.training.config import one_of
@@ -115,7 +116,7 @@ class PPO(ActorCriticAgent):
         if self.config.target_kl is not None:
             within = ops.less(metrics[3], 1.5 * self.config.target_kl)
             going = ops.where(within, going, 0.0 * going)
-            new = _choose(ops.greater(going, 0.5), new, state)
+            new = choose(ops.greater(going, 0.5), new, state)
         return {"state": new, "going": going}, metrics
 
     def loss(self, params: Any, batch: dict[str, Array], scalars: Any) -> tuple[Array, Array]:
@@ -151,10 +152,3 @@ class PPO(ActorCriticAgent):
         approx_kl = mean(ratio - 1.0 - log_ratio, weight)  # k₃ of Schulman's note on approximating the KL divergence
         clipped = ops.astype(ops.greater(ops.abs(ratio - 1.0), clip), "float32")
         return loss, ops.stack([policy_loss, value_loss, entropy, approx_kl, mean(clipped, weight)])
-
-
-def _choose(condition: Array, new: Any, old: Any) -> Any:
-    """`new` where the condition holds, else `old`, for dicts of arrays."""
-    if isinstance(new, dict):
-        return {name: _choose(condition, new[name], old[name]) for name in new}
-    return ops.where(condition, new, old)

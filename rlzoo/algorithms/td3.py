@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 from rlzoo.backend import ops, tree
 from rlzoo.nn import Adam
 from rlzoo.nn.losses import mean, smallest
+from rlzoo.nn.optimizers import choose
 from rlzoo.nn.schedules import Schedule, Scheduled
 from rlzoo.policies import DeterministicActorCritics
 from rlzoo.training.config import one_of
@@ -96,7 +97,7 @@ class TD3(OffPolicyAgent):
         count, due = state["count"] + 1.0, None
         if self.config.policy_delay > 1:
             due = ops.greater(count, self.config.policy_delay - 0.5)
-            actor, actor_optimizer = _where(due, (actor, actor_optimizer), (flat[:end], state["actor_optimizer"]))
+            actor, actor_optimizer = choose(due, (actor, actor_optimizer), (flat[:end], state["actor_optimizer"]))
             count = ops.where(due, 0.0 * count, count)
         parameters = ops.concat([actor, critics])
         moved = ops.lerp(state["target"], parameters, inputs["tau"])
@@ -128,9 +129,3 @@ class TD3(OffPolicyAgent):
         actor_loss = -ops.mean(policy.values(fixed, features, policy.action(params, features))[0])
         metrics = ops.stack([critic_loss, actor_loss, ops.mean(values[0])])
         return critic_loss + actor_loss, self.report(metrics, values[0] - target)
-
-
-def _where(condition: Array, new: Any, old: Any) -> Any:
-    leaves, structure = tree.flatten(new)
-    pairs = zip(leaves, tree.flatten(old)[0], strict=True)
-    return tree.unflatten(structure, [ops.where(condition, x, y) for x, y in pairs])

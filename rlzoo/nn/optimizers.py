@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from rlzoo.backend import ops
+from rlzoo.backend import ops, tree
 
 Array = Any
 State = dict[str, Array]
@@ -26,6 +26,13 @@ def global_norm(x: Array) -> Array:
 def clip_by_norm(gradient: Array, max_norm: float) -> Array:
     """The gradient scaled down so that its norm is at most `max_norm`."""
     return gradient * ops.minimum(max_norm / (global_norm(gradient) + 1e-6), 1.0)
+
+
+def choose(condition: Array, new: Any, old: Any) -> Any:
+    """The tree `new` where the condition, one bool, holds, else `old`: a step that is taken or not."""
+    leaves, structure = tree.flatten(new)
+    pairs = zip(leaves, tree.flatten(old)[0], strict=True)
+    return tree.unflatten(structure, [ops.where(condition, x, y) for x, y in pairs])
 
 
 @dataclass(frozen=True, kw_only=True)
