@@ -19,7 +19,7 @@ SOURCES = setup.cfg constraints.txt pyproject.toml $(VENV)/pyvenv.cfg
 empty :=
 comma := ,
 space := $(empty) $(empty)
-ALL_EXTRAS = $(subst $(space),$(comma),$(strip $(ENGINES) envpool box2d dev))
+ALL_EXTRAS = $(subst $(space),$(comma),$(strip $(ENGINES) envpool box2d mujoco dev))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -59,7 +59,7 @@ typecheck: $(VENV)/.installed-dev ## check types with mypy
 docs: $(VENV)/.installed-dev ## write docs/algorithms/, a page an algorithm and the table of what combines
 	$(VENV)/bin/python docs/pages.py
 
-bench: $(VENV)/.installed-test $(VENV)/.installed-mujoco $(PEERS)/.installed ## measure speed beside Stable-Baselines3, its contrib and SBX [ARGS="..."]
+bench: $(VENV)/.installed-test $(PEERS)/.installed ## measure speed beside Stable-Baselines3, its contrib and SBX [ARGS="..."]
 	$(RUN) benchmarks.speed $(ARGS)
 
 clean: ## remove environments, caches and build products; runs/ stays
@@ -73,7 +73,7 @@ $(VENV)/pyvenv.cfg $(PEERS)/pyvenv.cfg:
 	@echo "making $(@D) with $(PYTHON) …"
 	@'$(PYTHON)' -m venv --clear $(@D)
 
-$(ENGINES:%=$(VENV)/.installed-%) $(VENV)/.installed-dev $(VENV)/.installed-mujoco: $(VENV)/.installed-%: $(SOURCES)
+$(ENGINES:%=$(VENV)/.installed-%) $(VENV)/.installed-dev: $(VENV)/.installed-%: $(SOURCES)
 	@echo "installing $* into $(VENV) …"
 	@$(VENV)/bin/python $(PIP) -c constraints.txt -e '.[$*]'
 	@touch $@
