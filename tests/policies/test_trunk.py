@@ -144,7 +144,7 @@ def test_what_is_stored_of_a_step():
         (shape, np.float32) for shape in ((2,), (3,), (3,), ())
     ]
     assert Trunk.of(spaces.Box(-1, 1, (2,)), None, 3, 4).length == 1  # no memory, no sequences
-    assert trunk.size == 3 and not trunk.has_image
+    assert trunk.size == 3
 
 
 # ---- observations in parts -------------------------------------------------------------------------------------------
@@ -168,7 +168,7 @@ def test_features_of_nested_observations_stand_side_by_side():
     trunk, observation = Trunk.of(NESTED), nested(np.random.default_rng(0), 4)
     params = trunk.init(np.random.default_rng(1))
     values = trunk(params, observation).values
-    assert trunk.has_image and trunk.size == 512 + 3 + 2 + 4 == values.shape[1]
+    assert trunk.size == 512 + 3 + 2 + 4 == values.shape[1]
     image = Trunk.of(IMAGE)(params["image"], observation["image"]).values
     one_hot = np.eye(3)[observation["more"][0] - 1]
     rest = [one_hot, observation["more"][1]["bits"], observation["vector"].reshape(4, 4)]
