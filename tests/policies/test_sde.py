@@ -112,6 +112,20 @@ def test_agents_hold_their_noise_for_as_long_as_they_are_told(kind, settings):
     assert np.abs(agent.params["log_std"] - before).max() > 0.0  # and its size is learned
 
 
+def test_a_squashed_mean_stays_where_the_tanh_has_a_slope():
+    """What acts, what explores and what the loss sees alike: the last layer's output, but within −2 and 2."""
+    policy = SquashedActorCritics.of(TRUNK, BOX, (5, 6), "tanh", 2, "sac", log_std=-1.0, sde_every=-1)
+    params = policy.init(np.random.default_rng(1))
+    params["actor"]["4"]["bias"] = np.array([7.0, -0.5], np.float32)
+    last = last_hidden(params, STATES) @ params["actor"]["4"]["kernel"] + params["actor"]["4"]["bias"]
+    assert (last[:, 0] > 2.0).all() and (np.abs(last[:, 1]) < 2.0).all()
+    expected = np.stack([np.full(4, 2.0), last[:, 1]], -1)
+    np.testing.assert_allclose(policy.parameters_of_action(params, policy.features(params, STATES))[0], expected, 1e-5)
+    np.testing.assert_allclose(policy.mode(params, STATES)[0], np.tanh(expected), 1e-5)
+    silent = np.zeros((4, *policy.sde_size), np.float32)
+    np.testing.assert_allclose(policy.sample(params, STATES, silent)[0], np.tanh(expected), 1e-5)
+
+
 def test_choices_are_not_explored_by_it():
     with pytest.raises(UserError, match=r"continuous actions, not Discrete.*sde = false"):
         PPO("CartPole-v1", backend="numpy", sde=True)
