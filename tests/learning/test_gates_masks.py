@@ -29,6 +29,14 @@ TOGETHER: dict[str, dict[str, Any]] = {
     "ppo": dict(n_steps=64, batch_size=128, n_epochs=4),
     "dqn": DQN | dict(batch_size=64, train_freq=4, gradient_steps=2, learning_starts=400, buffer_size=8000, tau=0.05),
 }
+PICTURES: dict[str, dict[str, Any]] = {
+    "ppo": dict(steps=8000, learning_rate=1e-3),
+    "dqn": dict(steps=12_000, learning_rate=4e-4),
+}
+NUMBERS: dict[str, dict[str, Any]] = {
+    "ppo": dict(steps=24_000, learning_rate="linear(3e-3, 0)"),
+    "dqn": dict(steps=8000, learning_rate=3e-3),
+}
 
 
 @pytest.mark.parametrize("gate, backend, seed", list(cases(SETTINGS, SETTINGS)), indirect=["backend"])
@@ -50,10 +58,11 @@ def test_it_cannot_win_unmasked(gate, backend, seed):
 
 def together(algorithm: str, backend: str, seed: int, picture: bool = True, **changes: Any) -> float:
     """Mean return where masks, memory, a Dict with a Tuple, and a picture, are all needed."""
-    settings: dict[str, Any] = TOGETHER[algorithm] | dict(
-        steps=8000, hidden=(32,), gamma=0.95, learning_rate=1e-3, action_masks=True, recurrent="gru",
-        recurrent_units=32, sequence_length=4,
-    )  # fmt: skip
+    settings: dict[str, Any] = (
+        TOGETHER[algorithm]
+        | (PICTURES if picture else NUMBERS)[algorithm]
+        | dict(hidden=(32,), gamma=0.95, action_masks=True, recurrent="gru", recurrent_units=32, sequence_length=4)
+    )
     env = copies(lambda: RecallOfParts(picture=picture), 8)
     return find(algorithm)(env, backend=backend, seed=seed, **settings | changes).learn().evaluate(100).mean_return
 
@@ -67,7 +76,7 @@ def test_masks_memory_and_a_picture_beside_numbers_together(gate, backend, seed)
 
 @pytest.mark.parametrize("gate, backend, seed", list(cases(TOGETHER, ("dqn",))), indirect=["backend"])
 def test_masks_memory_and_parts_together(gate, backend, seed):
-    assert together(gate, backend, seed, picture=False, learning_rate=3e-3) >= 0.9
+    assert together(gate, backend, seed, picture=False) >= 0.9
 
 
 @pytest.mark.learning
@@ -75,4 +84,4 @@ def test_masks_memory_and_parts_together(gate, backend, seed):
 @pytest.mark.parametrize("gate", TOGETHER)
 @pytest.mark.parametrize("backend", ["jax"], indirect=True)
 def test_none_of_them_can_be_missing(gate, changes, most, backend):
-    assert together(gate, backend, 101, picture=False, learning_rate=3e-3, **changes) < most
+    assert together(gate, backend, 101, picture=False, **changes) < most

@@ -16,8 +16,8 @@ from rlzoo import PPO
 from rlzoo.algorithms import find
 
 CARTPOLE: dict[str, Any] = dict(
-    steps=80_000, n_steps=128, batch_size=256, n_epochs=10, learning_rate=1e-3, clip_range=0.2, gae_lambda=0.95,
-    gamma=0.99, hidden=(32,), normalize_reward=True, recurrent_units=32, sequence_length=8,
+    steps=100_000, n_steps=128, batch_size=256, n_epochs=10, learning_rate="linear(1e-3, 0)", clip_range=0.2,
+    gae_lambda=0.95, gamma=0.99, hidden=(32,), normalize_reward=True, recurrent_units=32, sequence_length=8,
 )  # fmt: skip
 RECALL: dict[str, Any] = dict(
     steps=20_000, hidden=(32,), gamma=0.95, learning_rate=2e-3, batch_size=160, train_freq=4, gradient_steps=2,
