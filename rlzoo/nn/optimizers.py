@@ -80,17 +80,20 @@ class SGD(Optimizer):
 
 @dataclass(frozen=True, kw_only=True)
 class RMSprop(Optimizer):
-    """Gradient over the root of its running mean square (Hinton 2012); epsilon inside the root, as in A3C."""
+    """Gradient over the root of its running mean square (Hinton 2012), from zero on, and epsilon outside the root.
+
+    As in PyTorch, whose form the published settings of A2C are for; the A3C paper's has epsilon inside the root.
+    """
 
     decay: float = 0.99
     epsilon: float = 1e-5
 
     def init(self, flat: np.ndarray) -> State:
-        return {"second": np.ones_like(flat)}
+        return {"second": np.zeros_like(flat)}
 
     def direction(self, gradient: Array, state: State) -> tuple[Array, State]:
         second = self.decay * state["second"] + (1.0 - self.decay) * gradient * gradient
-        return gradient / ops.sqrt(second + self.epsilon), {"second": second}
+        return gradient / (ops.sqrt(second) + self.epsilon), {"second": second}
 
 
 @dataclass(frozen=True, kw_only=True)
