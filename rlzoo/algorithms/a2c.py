@@ -35,7 +35,7 @@ class A2CConfig(ActorCriticConfig):
     max_grad_norm: float = Field(0.5, gt=0.0)
     """Norm that the gradient is clipped to."""
     rmsprop: bool = True
-    """Take RMSprop's steps, as the paper does; otherwise Adam's."""
+    """Take RMSprop's steps, in PyTorch's form; otherwise Adam's."""
 
 
 class A2C(ActorCriticAgent):
