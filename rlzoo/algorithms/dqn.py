@@ -58,8 +58,10 @@ class DQNConfig(OffPolicyConfig):
     """The highest of these returns."""
     risk: float = Field(1.0, gt=0.0, le=1.0)
     """Choose by the mean of the worst such share of the return's distribution (CVaR); 1 is the mean of all."""
-    max_grad_norm: float = Field(10.0, gt=0.0)
-    """Norm that the gradient is clipped to."""
+    max_grad_norm: float | None = Field(10.0, gt=0.0)
+    """Norm that the gradient is clipped to; none leaves it as it is."""
+    adam_epsilon: float = Field(1e-8, gt=0.0)
+    """What Adam adds to the root that it divides by (ε)."""
 
     @model_validator(mode="after")
     def _returns(self) -> DQNConfig:
@@ -90,7 +92,7 @@ class DQN(OffPolicyAgent):
         )  # fmt: skip
 
     def initial_state(self, flat: np.ndarray) -> dict[str, Any]:
-        self.optimizer = Adam(max_grad_norm=self.config.max_grad_norm)
+        self.optimizer = Adam(max_grad_norm=self.config.max_grad_norm, epsilon=self.config.adam_epsilon)
         return {"parameters": flat, "target": flat.copy(), "optimizer": self.optimizer.init(flat)}
 
     def sample(self, seen: Any, noise: Any) -> tuple[np.ndarray, Any]:

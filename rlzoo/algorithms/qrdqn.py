@@ -18,6 +18,10 @@ class QRDQNConfig(DQNConfig):
     """Quantiles of the return of each action."""
     double: bool = False
     """Choose the next action by the online network, judge it by the target's."""
+    max_grad_norm: float | None = Field(None, gt=0.0)
+    """Norm that the gradient is clipped to; none leaves it as it is."""
+    adam_epsilon: float = Field(0.01 / 32, gt=0.0)
+    """What Adam adds to the root that it divides by (ε); the paper's is 0.01 / batch_size, at its 32."""
 
     def returns(self) -> QuantileReturn:
         """What the network says of a return."""

@@ -13,6 +13,8 @@ class RainbowConfig(DQNConfig):
 
     learning_rate: Scheduled = Schedule(6.25e-5, 6.25e-5)
     """Adam's step size; a schedule such as linear(1e-3, 0) is allowed."""
+    adam_epsilon: float = Field(1.5e-4, gt=0.0)
+    """What Adam adds to the root that it divides by (ε)."""
     exploration: Scheduled = Schedule(0.0, 0.0)
     """Probability of a random action (ε); the noisy layers explore."""
     dueling: bool = True

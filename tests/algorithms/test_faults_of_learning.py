@@ -11,6 +11,8 @@ from parity import assert_close, compiled
 from probes import ObservationMatters, environment, kind_for, untrained
 
 from rlzoo import PPO
+from rlzoo.algorithms import find
+from rlzoo.nn import Adam
 from rlzoo.training.callbacks import Callback
 
 
@@ -160,3 +162,14 @@ def test_each_loss_of_sac_moves_its_own_networks_only(engine):
         alone = gradient(lambda value, metrics, metric=metric: metrics[metric], *arguments)[1]
         assert_close(found[group], agent.layout.split(alone)[group])
     assert found["log_temperature"][0] == pytest.approx(metrics[2] + 2.0, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "algorithm, epsilon, norm", [("dqn", 1e-8, 10.0), ("qrdqn", 0.01 / 32, None), ("rainbow", 1.5e-4, 10.0)]
+)
+def test_learners_of_values_have_the_adam_of_their_papers(algorithm, epsilon, norm):
+    config = find(algorithm).Config()
+    assert (config.adam_epsilon, config.max_grad_norm) == (epsilon, norm)
+    given = dict(adam_epsilon=1e-3, max_grad_norm=0.5)
+    agent = find(algorithm)("CartPole-v1", backend="numpy", **given)
+    assert agent.optimizer == Adam(epsilon=1e-3, max_grad_norm=0.5)
