@@ -116,8 +116,8 @@ ALGORITHMS = {
         "reinforce", 65_536, dict(n_steps=128, gae_lambda=1.0, learning_rate=3e-3), {}, library="",
     ),
     "qrdqn-cartpole": _discrete(
-        "qrdqn", 5_000, dict(n_quantiles=50, exploration="linear(1, 0.04, 0.16)"), library="contrib",
-        peer=dict(max_grad_norm=10.0), policy_settings=dict(n_quantiles=50),
+        "qrdqn", 5_000, dict(n_quantiles=50, exploration="linear(1, 0.04, 0.16)", adam_epsilon=0.01 / 64),
+        library="contrib", policy_settings=dict(n_quantiles=50),
     ),
     "rainbow-cartpole": _discrete("rainbow", 5_000, {}, library=""),
     "discrete-sac-cartpole": _discrete(
