@@ -9,10 +9,13 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import sys
 import threading
 from builtins import max as builtins_max
 
 os.environ.setdefault("GLOG_v", "3")  # errors only; read when MindSpore is imported
+# Calls run in the thread that makes them: behind a queue that thread would wait busily, in the way of those that work.
+os.environ.setdefault("MS_DEV_RUNTIME_CONF", "graph_pipeline:false")
 
 import mindspore as ms
 import numpy as np
@@ -21,15 +24,31 @@ from mindspore import ops
 from rlzoo.backend import recorder, tree
 from rlzoo.backend.source import Module
 
-with contextlib.suppress(SystemError), contextlib.redirect_stderr(io.StringIO()):
-    # Under NumPy 2 the first product that is not compiled fails ("Numpy init failed"), the others do not.
-    ms.Tensor(1.0, ms.float32) * ms.Tensor(1.0, ms.float32)
-
 PRODUCT = ops.MatMul()
 
 
 def add(x, y):
     return x + y
+
+
+def _first_words():
+    """Have said what MindSpore says once: that NumPy is new, and on the C library's stdout how it is configured."""
+    sys.stdout.flush()
+    stdout, nothing = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            one = ms.Tensor(1.0, ms.float32)
+            with contextlib.suppress(SystemError):
+                one * one  # under NumPy 2 the first product that is not compiled fails, the others do not
+            ms.jit(add)(one, one).asnumpy()
+    finally:
+        os.dup2(stdout, 1)
+        os.close(stdout)
+        os.close(nothing)
+
+
+_first_words()
 
 
 def subtract(x, y):
@@ -210,10 +229,11 @@ def adam(flat, gradient, first, second, count, learning_rate, beta1, beta2, epsi
     first = beta1 * first + (1.0 - beta1) * gradient
     second = beta2 * second + (1.0 - beta2) * (gradient * gradient)
     unbias = ops.sqrt(1.0 - ops.pow(beta2, count))
-    step = (unbias / (1.0 - ops.pow(beta1, count))) * first / (ops.sqrt(second) + epsilon * unbias)
+    scale = learning_rate * unbias / (1.0 - ops.pow(beta1, count))
+    moved = flat - scale * first / (ops.sqrt(second) + epsilon * unbias)
     if weight_decay > 0.0:
-        step = step + weight_decay * flat
-    return flat - learning_rate * step, first, second
+        moved = moved - (learning_rate * weight_decay) * flat
+    return moved, first, second
 
 
 def conv2d(x, kernel, stride):

@@ -142,6 +142,13 @@ class _Writer:
         assert instruction.body is not None
         function, n = self.module.function(instruction.body), len(carried)
         length, counter = len(scanned[0].value), f"i_{names[0]}"
+        if length == 1:  # a loop of one step would cost a tenth of it
+            slices = [f"{self.expression(leaf)}[0]" for leaf in scanned]
+            arguments = ", ".join([*map(self.expression, carried), *slices, *map(self.expression, fixed)])
+            self.lines.append(f"results = {function}({arguments})")
+            self.lines += [f"{name} = results[{i}]" for i, name in enumerate(names[:n])]
+            self.lines += [f"{name} = backend.expand_dims(results[{i + n}], 0)" for i, name in enumerate(names[n:])]
+            return
         for name, start in zip(names[:n], carried, strict=True):
             self.lines.append(f"{name} = {self.expression(start)}")
         for name, node in zip(names[n:], instruction.outputs[n:], strict=True):
