@@ -31,21 +31,27 @@ def add(x, y):
     return x + y
 
 
+@contextlib.contextmanager
+def _nothing_said():
+    """Nothing is written to stderr, nor to stdout, by the C library either; a stdout that is closed stays closed."""
+    with contextlib.redirect_stderr(io.StringIO()), contextlib.ExitStack() as after:
+        with contextlib.suppress(OSError, AttributeError):
+            sys.stdout.flush()
+            stdout = os.dup(1)
+            after.callback(os.close, stdout)
+            after.callback(os.dup2, stdout, 1)
+            with open(os.devnull, "wb") as nothing:
+                os.dup2(nothing.fileno(), 1)
+        yield
+
+
 def _first_words():
-    """Have said what MindSpore says once: that NumPy is new, and on the C library's stdout how it is configured."""
-    sys.stdout.flush()
-    stdout, nothing = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, 1)
-    try:
-        with contextlib.redirect_stderr(io.StringIO()):
-            one = ms.Tensor(1.0, ms.float32)
-            with contextlib.suppress(SystemError):
-                one * one  # under NumPy 2 the first product that is not compiled fails, the others do not
-            ms.jit(add)(one, one).asnumpy()
-    finally:
-        os.dup2(stdout, 1)
-        os.close(stdout)
-        os.close(nothing)
+    """Have said what MindSpore says once: that NumPy is new, and how it is configured."""
+    with _nothing_said():
+        one = ms.Tensor(1.0, ms.float32)
+        with contextlib.suppress(SystemError):
+            one * one  # under NumPy 2 the first product that is not compiled fails, the others do not
+        ms.jit(add)(one, one).asnumpy()
 
 
 _first_words()
