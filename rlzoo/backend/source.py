@@ -142,7 +142,7 @@ class _Writer:
         assert instruction.body is not None
         function, n = self.module.function(instruction.body), len(carried)
         length, counter = len(scanned[0].value), f"i_{names[0]}"
-        if length == 1:  # a loop of one step would cost a tenth of it
+        if length == 1:  # its loop would be control flow for nothing
             slices = [f"{self.expression(leaf)}[0]" for leaf in scanned]
             arguments = ", ".join([*map(self.expression, carried), *slices, *map(self.expression, fixed)])
             self.lines.append(f"results = {function}({arguments})")
