@@ -230,9 +230,10 @@ def torch_update(sizes: list[int], shapes: list[tuple[int, ...]]) -> Any:
 
 def compare(engine: str, rounds: int = 60) -> dict[str, float]:
     """Both updates on the same data in turns: medians and best in milliseconds, and how far their results are apart."""
-    import rlzoo
+    from benchmarks.jobs import JOBS
+    from benchmarks.rlzoo_worker import agent_of
 
-    agent = rlzoo.PPO("CartPole-v1", backend=engine, seed=0)
+    agent = agent_of(JOBS["ppo-cartpole"], engine)
     agent.collector.reset(0)
     agent._collect()
     data = agent.rollout.arrays(), agent.noise_of_update(), agent.scalars()

@@ -21,7 +21,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.jobs import JOBS
-from rlzoo.algorithms import find
+from benchmarks.rlzoo_worker import agent_of
 from rlzoo.backend import recorder, tree
 from rlzoo.backend.recorder import Instruction, Node, Program
 
@@ -114,7 +114,7 @@ def env_microseconds(agent: Any, rounds: int = 2000) -> float:
 
 def main(job_name: str) -> None:
     job = JOBS[job_name]
-    agent = find(job.algorithm)(job.env, backend="numpy", seed=0, **job.rlzoo)
+    agent = agent_of(job, "numpy")
     program, steps = update_of(agent)
     counts, env = products(program), env_microseconds(agent)
     flops = sum(2 * m * k * n * count for (m, k, n), count in counts.items())

@@ -10,6 +10,7 @@ from typing import Any
 class Job:
     """One algorithm in one environment: rlzoo's hyperparameters, and the same ones in Stable-Baselines3's names.
 
+    What `rlzoo` does not name is the algorithm's default, never what is published for the environment.
     `library` is the peer's: "sb3", "contrib", or "" where neither has the algorithm; `peer_class` its class there, by
     default the algorithm's name in capitals; `policy` its policy's name, `policy_settings` what the policy is told.
     """
@@ -31,7 +32,9 @@ class Job:
 
 def _ppo_cartpole() -> Job:
     return Job(
-        "ppo", "CartPole-v1", 100_000, {},  # rlzoo's published settings are these
+        "ppo", "CartPole-v1", 100_000,
+        dict(n_envs=8, n_steps=32, batch_size=256, n_epochs=20, gae_lambda=0.8, gamma=0.98,
+             learning_rate="linear(1e-3, 0)", clip_range="linear(0.2, 0)"),
         dict(n_steps=32, batch_size=256, n_epochs=20, gae_lambda=0.8, gamma=0.98,
              learning_rate="linear 1e-3", clip_range="linear 0.2"),
         (64, 64), 8, sbx=True, targets=dict(jax=6.0, tensorflow=5.0, torch=3.0, mindspore=1.0),
@@ -78,7 +81,10 @@ FOUNDATION = {
         targets=dict(jax=6.0, tensorflow=5.0, torch=3.5, mindspore=1.5),
     ),
     "dqn-cartpole": Job(
-        "dqn", "CartPole-v1", 10_000, dict(learning_rate=2.3e-3, double=False),
+        "dqn", "CartPole-v1", 10_000,
+        dict(learning_rate=2.3e-3, batch_size=64, buffer_size=100_000, learning_starts=1000, gamma=0.99,
+             target_update_interval=10, train_freq=256, gradient_steps=128, exploration="linear(1, 0.04, 0.16)",
+             hidden=(256, 256), double=False),
         dict(learning_rate=2.3e-3, batch_size=64, buffer_size=100_000, learning_starts=1000, gamma=0.99,
              target_update_interval=10, train_freq=256, gradient_steps=128, exploration_fraction=0.16,
              exploration_final_eps=0.04), (256, 256), sbx=True,

@@ -5,13 +5,21 @@ from __future__ import annotations
 import json
 import sys
 import time
+from typing import Any
 
-from benchmarks.jobs import JOBS
+from benchmarks.jobs import JOBS, Job
+
+
+def agent_of(job: Job, engine: str) -> Any:
+    """An agent with the job's settings."""
+    from rlzoo.algorithms import find
+
+    algorithm = find(job.algorithm)
+    return algorithm(job.env, backend=engine, seed=0, **dict(algorithm.Config(**job.rlzoo)))
 
 
 def main(job_name: str, engine: str) -> None:
     begun = time.perf_counter()
-    from rlzoo.algorithms import find
     from rlzoo.training.callbacks import Callback
 
     job = JOBS[job_name]
@@ -26,7 +34,7 @@ def main(job_name: str, engine: str) -> None:
             if agent.profile.seconds["update"] and len(self.times) < 3:
                 self.times.append((agent.steps, time.perf_counter()))
 
-    agent = find(job.algorithm)(job.env, backend=engine, seed=0, **job.rlzoo)
+    agent = agent_of(job, engine)
     clock, made = Clock(), time.perf_counter()
     agent.learn(job.steps, callbacks=[clock])
     ended = time.perf_counter()

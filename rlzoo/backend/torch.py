@@ -21,6 +21,7 @@ from rlzoo.backend.memory import keep_freed_memory
 
 FUSED_ADAM = torch.ops.aten._fused_adamw.tensor_lr
 WORK_OF_ONE_THREAD = 256 * 128 * 128  # multiplications in the largest matrix product, up to which one thread is faster
+PROFILED = 3  # calls of a program after which TorchScript does not change it any more
 
 add, subtract, multiply, divide, power = (
     operator.add, operator.sub, operator.mul, operator.truediv, operator.pow,
@@ -199,7 +200,11 @@ def _scripted():
 
 
 def _jit(program):
-    """A straight program as TorchScript, traced on the first arrays it is called with."""
+    """A straight program as TorchScript, traced on the first arrays it is called with.
+
+    TorchScript profiles its first calls and changes the program after them, so that a resumed run would differ: those
+    calls are made here, and what they give is forgotten.
+    """
     from torch.fx.experimental.proxy_tensor import make_fx
 
     traced = None
@@ -208,6 +213,8 @@ def _jit(program):
         nonlocal traced
         if traced is None:
             traced = trace(arrays)
+            for _ in range(PROFILED):
+                traced(*arrays)
         return traced(*arrays)
 
     @torch.inference_mode(False)  # what is differentiated must not be of that mode
@@ -259,7 +266,7 @@ def compile(function, device="cpu", donate=False):
                 staged[key] = staging.stage(program, _jit, _loop), program.structure, threads
             call, result, threads = staged[key]
             run.threads = threads  # type: ignore[attr-defined]
-            with _threads(threads), _unfused():
+            with _threads(threads):
                 return tree.unflatten(result, call(leaves))
 
     return run
@@ -274,17 +281,6 @@ def _threads(count):
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextmanager
-def _unfused():
-    """Without TorchScript's fuser: it changes a program after its first calls, so that a resumed run would differ."""
-    before = torch._C._jit_texpr_fuser_enabled()
-    torch._C._jit_set_texpr_fuser_enabled(False)
-    try:
-        yield
-    finally:
-        torch._C._jit_set_texpr_fuser_enabled(before)
 
 
 def asarray(x, device="cpu"):

@@ -1,0 +1,33 @@
+"""The bench's jobs: the same settings for rlzoo and its peers, and none that is published for the environment."""
+
+import pytest
+
+from benchmarks.jobs import JOBS
+from benchmarks.rlzoo_worker import agent_of
+from rlzoo.algorithms import find
+
+SCHEDULES = {"linear 1e-3": "linear(1e-3, 0)", "linear 0.2": "linear(0.2, 0)"}
+RENAMED = {"ent_coef": "entropy_coefficient", "vf_coef": "value_coefficient"}
+
+
+@pytest.mark.parametrize("name", [name for name, job in JOBS.items() if job.library])
+def test_what_a_peer_is_told_is_what_rlzoo_learns_with(name):
+    job = JOBS[name]
+    algorithm = find(job.algorithm)
+    config = algorithm.Config(**job.rlzoo)
+    for peers_name, value in job.peer.items():
+        field = RENAMED.get(peers_name, peers_name)
+        if field in algorithm.Config.model_fields:
+            told = algorithm.Config(**job.rlzoo | {field: SCHEDULES.get(value, value)})
+            assert getattr(config, field) == getattr(told, field), field
+    assert config.hidden == job.hidden
+    assert config.n_envs == job.n_envs
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_nothing_published_for_the_environment_is_in_a_job(name):
+    job = JOBS[name]
+    if "HalfCheetah" in job.env:
+        pytest.importorskip("mujoco")
+    agent = agent_of(job, "numpy")
+    assert agent.config == find(job.algorithm).Config(**job.rlzoo)
