@@ -127,7 +127,7 @@ def test_defaults_differ_between_environments():
         return kind(env, backend="numpy").config
 
     cartpole, pendulum = config(PPO, "CartPole-v1"), config(PPO, "Pendulum-v1")
-    assert (cartpole.n_steps, cartpole.gae_lambda, cartpole.gamma) == (32, 0.8, 0.98)
+    assert (cartpole.n_steps, cartpole.gae_lambda, cartpole.gamma) == (32, 0.95, 0.98)
     assert (pendulum.n_steps, pendulum.gae_lambda, pendulum.gamma) == (1024, 0.95, 0.9)
     assert config(DQN, "CartPole-v1").learning_rate.start == 2.3e-3
     assert config(DQN, "Acrobot-v1").learning_rate.start == 6.3e-4

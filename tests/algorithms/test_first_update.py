@@ -12,7 +12,7 @@ ON = SMALL | dict(n_envs=8, n_steps=32)
 OFF = SMALL | dict(n_envs=4, train_freq=8, learning_starts=64, gradient_steps=8, batch_size=32)
 LSTM = dict(recurrent="lstm", recurrent_units=8, sequence_length=8)
 RUNS = {  # name → algorithm, environment, settings, steps; some have what is published for the environment
-    "ppo": ("ppo", "CartPole-v1", {}, 256),  # one rollout: 8 environments × 32 steps
+    "ppo": ("ppo", "CartPole-v1", {}, 512),  # one rollout: 16 environments × 32 steps
     "ppo kl": ("ppo", "Pendulum-v1", ON | dict(objective="kl", batch_size=64), 256),
     "ppo recurrent": ("ppo", "CartPole-v1", ON | LSTM | dict(batch_size=64), 256),
     "a2c": ("a2c", "CartPole-v1", ON, 256),

@@ -82,9 +82,9 @@ def test_rows_after_the_checkpoint_are_written_once(rlzoo, trained):
 
 def test_a_run_goes_on_with_its_engine_unless_another_is_named(rlzoo, trained, monkeypatch):
     monkeypatch.setenv("RLZOO_BACKEND", "jax")
-    assert " · torch " in rlzoo("train", "--resume", "run", "--steps", 128).out
-    assert " · jax " in rlzoo("train", "--resume", "run", "--steps", 128, "--backend", "jax").out
-    assert load(trained).steps == 2048 + 256
+    assert " · torch " in rlzoo("train", "--resume", "run", "--steps", 256).out
+    assert " · jax " in rlzoo("train", "--resume", "run", "--steps", 256, "--backend", "jax").out
+    assert load(trained).steps == 2048 + 512
 
 
 @pytest.mark.parametrize(

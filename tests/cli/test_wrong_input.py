@@ -108,7 +108,7 @@ def test_a_truncated_checkpoint(rlzoo, trained, name, words):
     before = contents(trained)
     refused(rlzoo(*words), f"step_000000002048/{name}", "damaged", "use an earlier one")
     assert contents(trained) == before
-    assert rlzoo("evaluate", "run/checkpoints/step_000000001920", "--episodes", 1).status == 0
+    assert rlzoo("evaluate", "run/checkpoints/step_000000001792", "--episodes", 1).status == 0
 
 
 def test_values_in_a_manifest_that_make_no_sense(rlzoo, trained):
