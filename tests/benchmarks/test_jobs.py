@@ -7,7 +7,6 @@ from benchmarks.rlzoo_worker import agent_of
 from rlzoo.algorithms import find
 
 SCHEDULES = {"linear 1e-3": "linear(1e-3, 0)", "linear 0.2": "linear(0.2, 0)"}
-RENAMED = {"ent_coef": "entropy_coefficient", "vf_coef": "value_coefficient"}
 
 
 @pytest.mark.parametrize("name", [name for name, job in JOBS.items() if job.library])
@@ -15,8 +14,7 @@ def test_what_a_peer_is_told_is_what_rlzoo_learns_with(name):
     job = JOBS[name]
     algorithm = find(job.algorithm)
     config = algorithm.Config(**job.rlzoo)
-    for peers_name, value in job.peer.items():
-        field = RENAMED.get(peers_name, peers_name)
+    for field, value in job.peer.items():
         if field in algorithm.Config.model_fields:
             told = algorithm.Config(**job.rlzoo | {field: SCHEDULES.get(value, value)})
             assert getattr(config, field) == getattr(told, field), field
