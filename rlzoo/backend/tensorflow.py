@@ -26,6 +26,7 @@ matmul, reshape, permute_dims, expand_dims, broadcast_to = (
 )  # fmt: skip
 squeeze, zeros_like, stack, split = tf.squeeze, tf.zeros_like, tf.stack, tf.split
 stop_gradient = tf.stop_gradient
+LONG = 32_768  # numbers in a joined vector
 
 
 def sum(x, axis, keepdims):
@@ -53,11 +54,11 @@ def logsumexp(x, axis):
 
 
 def concat(arrays, axis):
-    if arrays[0].shape.rank > 1:
-        return tf.concat(arrays, axis)
     ends = np.cumsum([x.shape[0] for x in arrays])
+    if arrays[0].shape.rank > 1 or ends[-1] < LONG:
+        return tf.concat(arrays, axis)
     total = tf.zeros(ends[-1], arrays[0].dtype)
-    for x, end in zip(arrays, ends, strict=True):  # in place: see `concat` of jax.py
+    for x, end in zip(arrays, ends, strict=True):  # in place, which is many times faster for long vectors
         total = tf.raw_ops.TensorStridedSliceUpdate(
             input=total, begin=[end - x.shape[0]], end=[end], strides=[1], value=x
         )
