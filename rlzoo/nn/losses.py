@@ -15,9 +15,12 @@ def mean(x: Array, weight: Array | None = None) -> Array:
 
 
 def huber(error: Array, kappa: float = 1.0) -> Array:
-    """½ e² where |e| < κ, beyond that κ (|e| − ½ κ) (Huber 1964), elementwise."""
-    size = ops.abs(error)
-    return ops.where(ops.less(size, kappa), 0.5 * ops.square(error), kappa * (size - 0.5 * kappa))
+    """½ e² where |e| < κ, beyond that κ (|e| − ½ κ) (Huber 1964), elementwise.
+
+    As c (e − ½ c), where c is e held within ±κ: with c held fixed its derivative is c, which is the loss's own.
+    """
+    held = ops.stop_gradient(ops.clip(error, -kappa, kappa))
+    return held * (error - 0.5 * held)
 
 
 def smallest(values: tuple[Array, ...]) -> Array:

@@ -101,13 +101,16 @@ class QuantileReturn:
     def error(self, outputs: Array, target: Array) -> Array:
         """The quantile Huber loss (eq. 10), Σ_i mean_j |τ_i − 1(δ_ij < 0)| huber(δ_ij), with δ_ij = y_j − θ_i.
 
-        θ `[N, count]` are ours, y the target's.
+        θ `[N, count]` are ours, y the target's. The gradient in θ, −mean_j of the slopes, is written out: what would be
+        differentiated has a number for each pair of quantiles.
         """
         middle = (np.arange(self.count, dtype=np.float32) + 0.5) / self.count
-        tau = ops.expand_dims(ops.asarray(middle, outputs), -1)
-        difference = ops.expand_dims(target, -2) - ops.expand_dims(outputs, -1)  # `[N, ours, target's]`
-        below = ops.astype(ops.less(difference, 0.0), "float32")
-        return ops.sum(ops.mean(ops.abs(tau - below) * huber(difference), -1), -1)
+        tau, fixed = ops.expand_dims(ops.asarray(middle, outputs), -1), ops.stop_gradient(outputs)
+        difference = ops.expand_dims(target, -2) - ops.expand_dims(fixed, -1)  # `[N, ours, target's]`
+        held = ops.clip(difference, -1.0, 1.0)  # the Huber loss's slope: see `huber`
+        slope = ops.abs(tau - ops.astype(ops.less(difference, 0.0), "float32")) * held
+        loss = ops.sum(ops.mean(slope * (difference - 0.5 * held), -1), -1)
+        return loss - ops.sum(ops.mean(slope, -1) * (outputs - fixed), -1)
 
 
 ReturnDistribution = ExpectedReturn | CategoricalReturn | QuantileReturn
