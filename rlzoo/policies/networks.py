@@ -92,7 +92,8 @@ class ActorCritic(StochasticPolicy):
         head = stochastic_head(action, trunk.masked)
         if sde_every is not None and not head.is_continuous:
             raise UserError(f"state-dependent exploration is for continuous actions, not {action}: set sde = false")
-        actor = mlp(hidden, head.distribution.size, activation, initializer, output_gain=0.01)
+        gain = 1.0 if initializer == "fan_in" else 0.01
+        actor = mlp(hidden, head.distribution.size, activation, initializer, output_gain=gain)
         return cls(trunk, actor, mlp(hidden, 1, activation, initializer), head, log_std, sde_every)
 
     def init(self, rng: np.random.Generator) -> Params:

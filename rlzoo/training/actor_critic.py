@@ -6,11 +6,13 @@ from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from rlzoo.backend import ops, tree
+from rlzoo.nn.layers import INITIALIZERS
 from rlzoo.nn.returns import generalized_advantage
 from rlzoo.policies import ActorCritic
+from rlzoo.training.config import one_of
 from rlzoo.training.on_policy import OnPolicyAgent, OnPolicyConfig
 
 Array = Any
@@ -23,12 +25,19 @@ class ActorCriticConfig(OnPolicyConfig):
     """λ of the generalized advantage: 0 trusts the critic, 1 the rewards."""
     normalize_advantage: bool = True
     """Advantages of a minibatch shifted and scaled to zero mean and unit variance."""
+    initializer: str = "orthogonal"
+    """How weights are drawn: orthogonal, xavier or he, with an actor that is near zero, or fan_in as PyTorch has it."""
     log_std_init: float = 0.0
     """Initial log standard deviation of continuous actions."""
     sde: bool = False
     """Explore continuous actions by noise that depends on the state (gSDE)."""
     sde_sample_freq: int = Field(-1, ge=-1)
     """Steps that such noise is kept for; −1 keeps it for a whole rollout."""
+
+    @field_validator("initializer")
+    @classmethod
+    def _initializer(cls, value: str) -> str:
+        return one_of(value, INITIALIZERS)
 
 
 class MinibatchConfig(ActorCriticConfig):
@@ -61,7 +70,7 @@ class ActorCriticAgent(OnPolicyAgent):
         c, trunk = self.config, self.trunk(observation_space)
         every = c.sde_sample_freq if c.sde else None
         return ActorCritic.of(
-            trunk, action_space, c.hidden, c.activation, log_std=c.log_std_init, sde_every=every
+            trunk, action_space, c.hidden, c.activation, c.initializer, c.log_std_init, every
         )  # fmt: skip
 
     def advantages(self, parameters: Array, rollout: dict[str, Any],

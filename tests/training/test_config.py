@@ -77,6 +77,7 @@ def test_every_published_entry_is_valid_and_has_a_source(algorithm):
     ({"hidden": "64,x"}, ["hidden", "x"]),
     ({"hidden": [64, 0]}, ["hidden", "at least 1"]),
     ({"activation": "tahn"}, ["activation = 'tahn'", "did you mean 'tanh'"]),
+    ({"initializer": "ortogonal"}, ["initializer = 'ortogonal'", "did you mean 'orthogonal'"]),
     ({"learning_rate": "linear(1e-3"}, ["learning_rate", "linear(start, end)"]),
     ({"learning_rate": "cosine(1, 0)"}, ["learning_rate", "linear(start, end)"]),
     ({"learning_rate": "linear(1, 0, 2)"}, ["learning_rate", "fraction"]),
