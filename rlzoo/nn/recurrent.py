@@ -1,4 +1,8 @@
-"""Recurrent cells: layers that take a state beside their input and give the next one beside their output."""
+"""Recurrent cells: layers that take a state beside their input and give the next one beside their output.
+
+A call is `step` of what `of_input` makes of the input. That part does not depend on the state, so that whole sequences
+go through it at once, as one product.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,31 @@ from rlzoo.nn.initializers import orthogonal, zeros
 from rlzoo.nn.layers import Array, Layer, Params, Shape
 
 
-class LSTMCell(Layer):
-    """One step of an LSTM: `(x [N, inputs], (h, c))` to `(h, (h, c))`, each `[N, units]` (Hochreiter 1997)."""
+class RecurrentCell(Layer):
+    """What the cells share: `(x [N, inputs], state)` to `(output [N, units], next state)`; zeros without a state."""
 
     units: int
+
+    def initial_state(self, batch: int) -> Any:
+        raise NotImplementedError
+
+    def of_input(self, params: Params, x: Array) -> Any:
+        """What the cell takes of its input, `[N, ...]`, whatever the state."""
+        raise NotImplementedError
+
+    def step(self, params: Params, given: Any, state: Any) -> tuple[Array, Any]:
+        """The output and the next state; `given` is what `of_input` made of the input."""
+        raise NotImplementedError
+
+    def __call__(self, params: Params, x: Array, state: Any = None) -> Any:
+        return self.step(params, self.of_input(params, x), self.initial_state(x.shape[0]) if state is None else state)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return (self.units,)
+
+
+class LSTMCell(RecurrentCell):
+    """One step of an LSTM: `(x [N, inputs], (h, c))` to `(h, (h, c))`, each `[N, units]` (Hochreiter 1997)."""
 
     def init(self, rng: np.random.Generator, shape: Shape) -> Params:
         inputs, states = orthogonal(rng, (shape[-1], 4 * self.units)), orthogonal(rng, (self.units, 4 * self.units))
@@ -25,22 +50,20 @@ class LSTMCell(Layer):
     def initial_state(self, batch: int) -> tuple[np.ndarray, np.ndarray]:
         return zeros(batch, self.units), zeros(batch, self.units)
 
-    def __call__(self, params: Params, x: Array, state: Any = None) -> Any:
-        h, c = self.initial_state(x.shape[0]) if state is None else state
-        gates = ops.matmul(x, params["input"]) + ops.matmul(h, params["state"]) + params["bias"]
+    def of_input(self, params: Params, x: Array) -> Array:
+        return ops.linear(x, params["input"], params["bias"])
+
+    def step(self, params: Params, given: Any, state: Any) -> tuple[Array, Any]:
+        h, c = state
+        gates = given + ops.matmul(h, params["state"])
         i, f, g, o = ops.split(gates, [self.units] * 4, axis=-1)
         c = ops.sigmoid(f) * c + ops.sigmoid(i) * ops.tanh(g)
         h = ops.sigmoid(o) * ops.tanh(c)
         return h, (h, c)
 
-    def output_shape(self, shape: Shape) -> Shape:
-        return (self.units,)
 
-
-class GRUCell(Layer):
+class GRUCell(RecurrentCell):
     """One step of a GRU: `(x [N, inputs], h [N, units])` to `(h, h)` (Cho 2014)."""
-
-    units: int
 
     def init(self, rng: np.random.Generator, shape: Shape) -> Params:
         inputs, states = orthogonal(rng, (shape[-1], 3 * self.units)), orthogonal(rng, (self.units, 3 * self.units))
@@ -49,15 +72,14 @@ class GRUCell(Layer):
     def initial_state(self, batch: int) -> np.ndarray:
         return zeros(batch, self.units)
 
-    def __call__(self, params: Params, x: Array, state: Any = None) -> Any:
-        h = self.initial_state(x.shape[0]) if state is None else state
-        sizes = [self.units] * 3
-        x_r, x_z, x_n = ops.split(ops.matmul(x, params["input"]) + params["bias"], sizes, axis=-1)
+    def of_input(self, params: Params, x: Array) -> Array:
+        return ops.linear(x, params["input"], params["bias"])
+
+    def step(self, params: Params, given: Any, state: Any) -> tuple[Array, Any]:
+        h, sizes = state, [self.units] * 3
+        x_r, x_z, x_n = ops.split(given, sizes, axis=-1)
         h_r, h_z, h_n = ops.split(ops.matmul(h, params["state"]), sizes, axis=-1)
         z = ops.sigmoid(x_z + h_z)
         n = ops.tanh(x_n + ops.sigmoid(x_r + h_r) * (h_n + params["new_bias"]))
         h = (1.0 - z) * n + z * h
         return h, h
-
-    def output_shape(self, shape: Shape) -> Shape:
-        return (self.units,)

@@ -19,12 +19,13 @@ from gymnasium import spaces
 from rlzoo.backend import ops, tree
 from rlzoo.errors import UserError
 from rlzoo.nn import GRUCell, Layer, LSTMCell
+from rlzoo.nn.recurrent import RecurrentCell
 from rlzoo.policies.encoders import encoder_for
 from rlzoo.policies.spaces import example
 
 Array = Any
 Params = dict[str, Any]
-CELLS: dict[str, type[Layer]] = {"lstm": LSTMCell, "gru": GRUCell}
+CELLS: dict[str, type[RecurrentCell]] = {"lstm": LSTMCell, "gru": GRUCell}
 
 
 class Features(NamedTuple):
@@ -36,14 +37,10 @@ class Features(NamedTuple):
     of_critic: Array | None = None  # `[N, F]`, what the critic is given where it has a memory of its own
 
 
-class TwinCells(Layer):
+class TwinCells(RecurrentCell):
     """The same kind of cell twice: `(x, (state, state))` to `(outputs side by side [N, 2 · units], (state, state))`."""
 
     cell: Any
-
-    @property
-    def units(self) -> int:
-        return self.cell.units
 
     def init(self, rng: np.random.Generator, shape: Any) -> Params:
         return {"actor": self.cell.init(rng, shape), "critic": self.cell.init(rng, shape)}
@@ -51,9 +48,12 @@ class TwinCells(Layer):
     def initial_state(self, batch: int) -> Any:
         return self.cell.initial_state(batch), self.cell.initial_state(batch)
 
-    def __call__(self, params: Params, x: Array, state: Any = None) -> Any:
-        value, after = self.cell(params["actor"], x, state[0])
-        of_critic, critic_after = self.cell(params["critic"], x, state[1])
+    def of_input(self, params: Params, x: Array) -> Any:
+        return self.cell.of_input(params["actor"], x), self.cell.of_input(params["critic"], x)
+
+    def step(self, params: Params, given: Any, state: Any) -> tuple[Array, Any]:
+        value, after = self.cell.step(params["actor"], given[0], state[0])
+        of_critic, critic_after = self.cell.step(params["critic"], given[1], state[1])
         return ops.concat([value, of_critic], -1), (after, critic_after)
 
     def output_shape(self, shape: Any) -> Any:
@@ -78,9 +78,9 @@ class Trunk:
     def of(cls, space: spaces.Space, recurrent: str | None = None, units: int = 64, length: int = 1,
            masked: bool = False, twins: bool = False) -> Trunk:  # fmt: skip
         seen = space["observation"] if masked else space  # type: ignore[index]
-        cell: Any = None if recurrent is None else CELLS[recurrent](units)  # type: ignore[call-arg]
+        cell: Any = None if recurrent is None else CELLS[recurrent](units)
         if cell is not None and twins:
-            cell = TwinCells(cell)
+            cell = TwinCells(units, cell)
         return cls(space, encoder_for(seen), cell, length if cell is not None else 1, masked)
 
     @property
@@ -135,13 +135,14 @@ class Trunk:
         if x.shape[0] % self.length:
             raise UserError(f"{x.shape[0]} steps are no sequences of {self.length}: sequence_length must divide them")
         sizes = [x.shape[0] // self.length] * self.length
-        steps = ops.split(x, sizes)
+        given, structure = tree.flatten(self.cell.of_input(params, x))
+        steps = zip(*(ops.split(part, sizes) for part in given), strict=True)
         going_on = ops.split(1.0 - ops.expand_dims(seen["first"], -1), sizes)
         memory = tree.map(lambda state: ops.split(state, sizes)[0], seen["memory"])
         values = []
         for step, keep in zip(steps, going_on, strict=True):
             memory = tree.map(partial(operator.mul, keep), memory)
-            value, memory = self.cell(params, step, memory)
+            value, memory = self.cell.step(params, tree.unflatten(structure, list(step)), memory)
             values.append(value)
         return self._features(ops.concat(values), mask, memory)
 
