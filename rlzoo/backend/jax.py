@@ -5,7 +5,6 @@ Trees are taken apart and put together here, for JAX would sort the keys of dict
 
 from __future__ import annotations
 
-import builtins
 from functools import partial
 
 import jax
@@ -26,7 +25,6 @@ matmul, reshape, permute_dims, expand_dims, broadcast_to = (
 squeeze, zeros_like, take = jnp.squeeze, jnp.zeros_like, jnp.take
 stop_gradient = jax.lax.stop_gradient
 NARROW, COLUMNS = 16, 6  # outputs of a linear map
-LONG = 32_768  # numbers in a joined vector
 
 
 def sum(x, axis, keepdims):
@@ -54,15 +52,16 @@ def logsumexp(x, axis):
 
 
 def concat(arrays, axis):
-    if arrays[0].ndim > 1:
+    if arrays[0].ndim > 1 or not arrays[0].size:
         return jnp.concatenate(arrays, axis)
-    size = builtins.sum(x.shape[0] for x in arrays)
-    if size < LONG:  # behind barriers: fused with what makes the pieces, the joining is slow in some processes
-        return jax.lax.optimization_barrier(jnp.concatenate(jax.lax.optimization_barrier(list(arrays)), axis))
-    total, start = jnp.zeros(size, jnp.result_type(*arrays)), 0
-    for x in arrays:  # in place, which is faster for long vectors
-        total = jax.lax.dynamic_update_slice(total, x, (start,))
-        start += x.shape[0]
+    # In place, into numbers that are all overwritten, and first at a place, 0, that XLA does not know: it would make
+    # one loop of padding or concatenating, which reads beyond the pieces by masked loads. These are harmless, but where
+    # no page of the process lies there each takes hundreds of cycles: some processes are slow and others are not.
+    first = jax.lax.stop_gradient(arrays[0][0])
+    ends = np.cumsum([x.shape[0] for x in arrays])
+    total = jnp.full(ends[-1], first, jnp.result_type(*arrays))
+    for x, place in zip(arrays, (jnp.minimum((first != first).astype(jnp.int32), 0), *ends[:-1]), strict=True):
+        total = jax.lax.dynamic_update_slice(total, x.astype(total.dtype), (place,))
     return total
 
 

@@ -10,6 +10,7 @@ import numpy as np
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is imported
 
 import tensorflow as tf
+from tensorflow.compiler.tf2xla.python.xla import dynamic_update_slice
 
 from rlzoo.backend import tree
 
@@ -55,14 +56,19 @@ def logsumexp(x, axis):
 
 def concat(arrays, axis):
     ends = np.cumsum([x.shape[0] for x in arrays])
-    if arrays[0].shape.rank > 1 or ends[-1] < LONG:
+    if arrays[0].shape.rank > 1 or ends[-1] < LONG or tf.executing_eagerly():
         return tf.concat(arrays, axis)
-    total = tf.zeros(ends[-1], arrays[0].dtype)
-    for x, end in zip(arrays, ends, strict=True):  # in place, which is many times faster for long vectors
-        total = tf.raw_ops.TensorStridedSliceUpdate(
-            input=total, begin=[end - x.shape[0]], end=[end], strides=[1], value=x
-        )
+    total = _begun(arrays[0], ends[-1])
+    for x, start, end in zip(arrays[1:], ends, ends[1:], strict=False):  # in place, which is faster for long vectors
+        total = tf.raw_ops.TensorStridedSliceUpdate(input=total, begin=[start], end=[end], strides=[1], value=x)
     return total
+
+
+@tf.custom_gradient
+def _begun(x, size):
+    """x and after it numbers to overwrite, at a place, 0, that XLA does not know: else it would pad (see jax.py)."""
+    zero = tf.minimum(tf.cast(tf.math.is_nan(x[:1]), tf.int32), 0)
+    return dynamic_update_slice(tf.fill([size], x[0]), x, zero), lambda gradient: (gradient[: x.shape[0]], None)
 
 
 def astype(x, dtype):

@@ -120,3 +120,31 @@ def test_finite_differences_are_exact_to_1e_8():
     _, _, (gradient,) = ops.value_and_grad(lambda p: (ops.sum(ops.sigmoid(p[0]) * W), None), [X])
     sigmoid = 1.0 / (1.0 + np.exp(-X))
     np.testing.assert_allclose(gradient, W * sigmoid * (1.0 - sigmoid), atol=1e-8)
+
+
+@both
+@pytest.mark.parametrize("first", [0.25, -7.5, 3e9, -np.inf, np.nan])
+def test_long_vectors_are_joined(engine, run, first):
+    """Some engines join them in place: each piece at its own, whatever its numbers."""
+    x, y = np.linspace(-1.0, 1.0, 40_000, dtype=np.float32), np.arange(3, dtype=np.float32)
+    x[0] = first
+    joined = run(engine, lambda x, y: ops.concat([x, y, x]), x, y)
+    np.testing.assert_array_equal(joined, np.concatenate([x, y, x]))
+
+
+def test_joined_vectors_are_differentiated_twice(engine):
+    """Σ w³ of w = [x, y, x]: the gradient in x is 6 x², that of the gradient's sum 12 x."""
+
+    def gradient(x, y):
+        def loss(p):
+            whole = ops.concat([p[0], y, p[0]])
+            return ops.sum(whole * whole * whole), None
+
+        return ops.value_and_grad(loss, [x])[2][0]
+
+    def twice(x, y):
+        first = gradient(x, y)
+        return first, ops.value_and_grad(lambda p: (ops.sum(gradient(p[0], y)), None), [x])[2][0]
+
+    x, y = np.linspace(-2.0, 1.0, 20_000), np.ones(5)
+    assert_close(compiled(engine, twice, x, y), (6.0 * x**2, 12.0 * x))
