@@ -56,7 +56,7 @@ def concat(arrays, axis):
         return jnp.concatenate(arrays, axis)
     # In place, into numbers that are all overwritten, and first at a place, 0, that XLA does not know: it would make
     # one loop of padding or concatenating, which reads beyond the pieces by masked loads. These are harmless, but where
-    # no page of the process lies there each takes hundreds of cycles: some processes are slow and others are not.
+    # no page of the process lies there each can take hundreds of cycles: some processes were slow, others not.
     first = jax.lax.stop_gradient(arrays[0][0])
     ends = np.cumsum([x.shape[0] for x in arrays])
     total = jnp.full(ends[-1], first, jnp.result_type(*arrays))

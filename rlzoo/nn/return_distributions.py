@@ -107,9 +107,9 @@ class QuantileReturn:
         middle = (np.arange(self.count, dtype=np.float32) + 0.5) / self.count
         tau, fixed = ops.expand_dims(ops.asarray(middle, outputs), -1), ops.stop_gradient(outputs)
         difference = ops.expand_dims(target, -2) - ops.expand_dims(fixed, -1)  # `[N, ours, target's]`
-        held = ops.clip(difference, -1.0, 1.0)  # the Huber loss's slope: see `huber`
-        slope = ops.abs(tau - ops.astype(ops.less(difference, 0.0), "float32")) * held
-        loss = ops.sum(ops.mean(slope * (difference - 0.5 * held), -1), -1)
+        share = ops.abs(tau - ops.astype(ops.less(difference, 0.0), "float32"))
+        slope = share * ops.clip(difference, -1.0, 1.0)  # the Huber loss's, times its share
+        loss = ops.sum(ops.mean(share * huber(difference), -1), -1)
         return loss - ops.sum(ops.mean(slope, -1) * (outputs - fixed), -1)
 
 

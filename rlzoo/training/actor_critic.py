@@ -26,7 +26,7 @@ class ActorCriticConfig(OnPolicyConfig):
     normalize_advantage: bool = True
     """Advantages of a minibatch shifted and scaled to zero mean and unit variance."""
     initializer: str = "orthogonal"
-    """How weights are drawn: orthogonal, xavier or he, with an actor that is near zero, or fan_in as PyTorch has it."""
+    """Weights of actor and critic: orthogonal, xavier or he, with actions near zero, or fan_in as PyTorch has it."""
     log_std_init: float = 0.0
     """Initial log standard deviation of continuous actions."""
     sde: bool = False
