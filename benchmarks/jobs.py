@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -135,3 +135,21 @@ ALGORITHMS = {
 }  # fmt: skip
 
 JOBS = FOUNDATION | ALGORITHMS
+
+
+def _on_a_gpu() -> dict[str, Job]:
+    images = dict(n_steps=128, batch_size=256, n_epochs=4, gae_lambda=0.95, gamma=0.99, learning_rate=2.5e-4)
+    found = {
+        "ppo-images": Job(
+            "ppo", "benchmarks.pictures:Pictures-v0", 16_384, images | dict(n_envs=8, hidden=(64,)), images, (64,), 8,
+            policy="CnnPolicy",
+        )
+    }  # fmt: skip
+    for batch_size in (256, 4096):
+        sac = _sac("Pendulum-v1", (256, 256), 3000)
+        sizes = dict(batch_size=batch_size, learning_starts=100)
+        found[f"sac-pendulum-{batch_size}"] = replace(sac, rlzoo=sac.rlzoo | sizes, peer=sac.peer | sizes, targets={})
+    return found
+
+
+ON_A_GPU = _on_a_gpu()

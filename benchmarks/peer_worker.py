@@ -7,12 +7,12 @@ import sys
 import time
 from importlib import import_module
 
-from benchmarks.jobs import JOBS
+from benchmarks.jobs import JOBS, ON_A_GPU
 
 MODULES = {"sb3": "stable_baselines3", "contrib": "sb3_contrib", "sbx": "sbx"}
 
 
-def main(job_name: str, peer: str, threads: str) -> None:
+def main(job_name: str, peer: str, threads: str, device: str = "cpu") -> None:
     begun = time.perf_counter()
     import torch
 
@@ -21,7 +21,7 @@ def main(job_name: str, peer: str, threads: str) -> None:
     from stable_baselines3.common.env_util import make_vec_env
 
     library = import_module(MODULES[peer])
-    job = JOBS[job_name]
+    job = (JOBS | ON_A_GPU)[job_name]
 
     class Clock(BaseCallback):
         """Notes when each rollout after the first update began."""
@@ -43,7 +43,7 @@ def main(job_name: str, peer: str, threads: str) -> None:
         settings["action_noise"] = gaussian(env.action_space.shape, settings["action_noise"])
     policy = {"net_arch": list(job.hidden), **job.policy_settings}
     make = getattr(library, job.peer_class or job.algorithm.upper())
-    model = make(job.policy, env, policy_kwargs=policy, seed=0, device="cpu", **settings)
+    model = make(job.policy, env, policy_kwargs=policy, seed=0, device=device, **settings)
     clock, made = Clock(), time.perf_counter()
     model.learn(job.steps, callback=clock)
     ended = time.perf_counter()

@@ -26,8 +26,8 @@ def page(report: dict[str, Any]) -> str:
         ("solve", _solve), ("by_hand", _by_hand), ("acting", _acting), ("memory", _memory), ("gpu", _gpu),
     )  # fmt: skip
     for name, section in sections:
-        if report.get(name):
-            lines += [*section(report[name]), ""]
+        if report.get(name) or name == "gpu":
+            lines += [*section(report.get(name)), ""]
             if date := report["dates"].get(name):
                 lines += [f"Measured on {date}.", ""]
     return "\n".join(lines).rstrip("\n") + "\n"
@@ -119,5 +119,24 @@ def _memory(rows: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _gpu(note: str) -> list[str]:
-    return ["## On a GPU", "", f"PPO with the image network, SAC at batch 256 and 4,096, on jax and torch: {note}."]
+def _gpu(part: dict[str, Any] | None) -> list[str]:
+    if part is None:
+        return ["## On a GPU", "", "PPO with the image network, SAC at batch 256 and 4,096: not measured, no GPU at hand."]
+    versions = ", ".join(f"{name} {v}" for name, v in part["versions"].items())
+    lines = [
+        "## On a GPU", "",
+        f"By `python -m benchmarks.gpu` on one {part['device']} and {part['cores']} cores, Python {part['python']};",
+        f"{versions}.",
+        "The images are 84 × 84 × 4 bytes, drawn beforehand, so that it is learning that is measured.",
+    ]  # fmt: skip
+    for job, measured in part["jobs"].items():
+        settings = ", ".join(f"{k} {v}" for k, v in measured["settings"].items())
+        lines += ["", f"**{job}**: {settings}", "", "| | steps/s | ratio | first, s |", "|---|---|---|---|"]
+        for name, row in measured["results"].items():
+            if "error" in row:
+                lines.append(f"| {name} | failed: {row['error']} | | |")
+                continue
+            spread = f"{row['steps_per_second']:,.0f} ({row['lowest']:,.0f}–{row['highest']:,.0f})"
+            ratio = f"{row['ratio']:.2f}" if row["ratio"] else ""
+            lines.append(f"| {name} | {spread} | {ratio} | {row['first_iteration_seconds']:.1f} |")
+    return lines

@@ -7,22 +7,22 @@ import sys
 import time
 from typing import Any
 
-from benchmarks.jobs import JOBS, Job
+from benchmarks.jobs import JOBS, ON_A_GPU, Job
 
 
-def agent_of(job: Job, engine: str) -> Any:
+def agent_of(job: Job, engine: str, device: str = "cpu") -> Any:
     """An agent with the job's settings."""
     from rlzoo.algorithms import find
 
     algorithm = find(job.algorithm)
-    return algorithm(job.env, backend=engine, seed=0, **dict(algorithm.Config(**job.rlzoo)))
+    return algorithm(job.env, backend=engine, device=device, seed=0, **dict(algorithm.Config(**job.rlzoo)))
 
 
-def main(job_name: str, engine: str) -> None:
+def main(job_name: str, engine: str, device: str = "cpu") -> None:
     begun = time.perf_counter()
     from rlzoo.training.callbacks import Callback
 
-    job = JOBS[job_name]
+    job = (JOBS | ON_A_GPU)[job_name]
 
     class Clock(Callback):
         """Notes when each phase ended."""
@@ -34,7 +34,7 @@ def main(job_name: str, engine: str) -> None:
             if agent.profile.seconds["update"] and len(self.times) < 3:
                 self.times.append((agent.steps, time.perf_counter()))
 
-    agent = agent_of(job, engine)
+    agent = agent_of(job, engine, device)
     clock, made = Clock(), time.perf_counter()
     agent.learn(job.steps, callbacks=[clock])
     ended = time.perf_counter()

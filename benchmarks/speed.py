@@ -36,7 +36,6 @@ REFERENCE = "sb3"
 BY_HAND = ("jax", "tensorflow", "torch")
 PARTS = ("by-hand", "acting", "solve", "floor", "jobs", "memory")
 EVALUATE_EVERY, SOLVED = 10_000, 475  # steps, mean return of 20 episodes
-ON_A_GPU = "not measured: no GPU at hand"
 
 
 def main() -> None:
@@ -51,7 +50,7 @@ def main() -> None:
     if options.algorithms:
         options.jobs, options.skip = list(ALGORITHMS), [part for part in PARTS if part not in ("floor", "jobs")]
     parts = [part for part in PARTS if part not in options.skip]
-    report = kept() | {"machine": machine(options.peers_python), "gpu": ON_A_GPU}
+    report = kept() | {"machine": machine(options.peers_python)}
     if "by-hand" in parts:
         keep(report, "by_hand", {e: beside_by_hand(e, options.repeats) for e in BY_HAND if e in options.engines})
     if "acting" in parts:

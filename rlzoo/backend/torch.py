@@ -1,13 +1,11 @@
-"""PyTorch: steps traced once without a compiler (`make_fx`, `jit.trace`, `freeze`), folds as loops over them."""
+"""PyTorch: programs recorded, then traced without a compiler: for the CPU as TorchScript, for a GPU as CUDA graphs."""
 
 from __future__ import annotations
 
 import operator
 import os
-import sys
-import warnings
 from contextlib import contextmanager
-from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -16,12 +14,11 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # those that never do wake too
 
 import torch
 
-from rlzoo.backend import recorder, staging, tree
+from rlzoo.backend import recorder, staging, torch_graphs, torch_script, tree
 from rlzoo.backend.memory import keep_freed_memory
+from rlzoo.backend.torch_script import FUSED_ADAM
 
-FUSED_ADAM = torch.ops.aten._fused_adamw.tensor_lr
 WORK_OF_ONE_THREAD = 256 * 128 * 128  # multiplications in the largest matrix product, up to which one thread is faster
-PROFILED = 3  # calls of a program after which TorchScript does not change it any more
 
 add, subtract, multiply, divide, power = (
     operator.add, operator.sub, operator.mul, operator.truediv, operator.pow,
@@ -159,112 +156,21 @@ def fold(step, carry, inputs, constants):
     return tree.loop(step, carry, inputs, constants, torch.stack)
 
 
-# ---- what the tracer is given in place of operators it refuses or that are slow: scripted calls ---------------------
-def _convolution_backward(gradient, x, kernel, bias_sizes, stride, *others):
-    """The gradients of `conv2d`: the tracer refuses the operator's list of booleans."""
-    return _scripted()["conv2d_gradients"](gradient, x, kernel, stride[0], others[-1][0])
-
-
-def _fused_adam(flat, gradient, first, second, largest, count, *, lr, beta1, beta2, weight_decay, eps, **others):
-    """`adam` on copies of what is written to: the operator copies all it is given."""
-    arrays = flat[0], gradient[0], first[0], second[0], count[0], lr
-    flat, first, second = _scripted()["adam"](*arrays, beta1, beta2, eps, weight_decay)
-    return [flat], gradient, [first], [second], largest
-
-
-IN_PLACE_OF = {
-    torch.ops.aten.convolution_backward.default: _convolution_backward,
-    FUSED_ADAM: _fused_adam,
-    torch.ops.aten.view.default: torch.ops.aten.reshape.default,  # what the fuser makes may lie otherwise in memory
-}
-
-
-@lru_cache(maxsize=1)
-def _scripted():
-    def conv2d_gradients(gradient: torch.Tensor, x: torch.Tensor, kernel: torch.Tensor, stride: int, of_x: bool):
-        for_x, for_kernel, _ = torch.ops.aten.convolution_backward(
-            gradient, x, kernel, None, [stride, stride], [0, 0], [1, 1], False, [0, 0], 1, [of_x, True, False]
-        )
-        return for_x if of_x else for_kernel, for_kernel  # what is not wanted is undefined, which no tracer takes
-
-    def adam(flat: torch.Tensor, gradient: torch.Tensor, first: torch.Tensor, second: torch.Tensor,
-             count: torch.Tensor, lr: torch.Tensor,
-             beta1: float, beta2: float, epsilon: float, decay: float):  # fmt: skip
-        flats, firsts, seconds = [flat.clone()], [first.clone()], [second.clone()]
-        torch.ops.aten._fused_adamw_(
-            flats, [gradient], firsts, seconds, [], [count], lr=lr, beta1=beta1, beta2=beta2,
-            weight_decay=decay, eps=epsilon, amsgrad=False, maximize=False,
-        )  # fmt: skip
-        return flats[0], firsts[0], seconds[0]  # to TorchScript the lists are what was written to
-
-    return {function.__name__: torch.jit.script(function) for function in (conv2d_gradients, adam)}
-
-
-def _jit(program):
-    """A straight program as TorchScript, traced on the first arrays it is called with.
-
-    TorchScript profiles its first calls and changes the program after them, so that a resumed run would differ: those
-    calls are made here, and what they give is forgotten.
-    """
-    from torch.fx.experimental.proxy_tensor import make_fx
-
-    traced = None
-
-    def call(*arrays):
-        nonlocal traced
-        if traced is None:
-            traced = trace(arrays)
-            for _ in range(PROFILED):
-                traced(*arrays)
-        return traced(*arrays)
-
-    @torch.inference_mode(False)  # what is differentiated must not be of that mode
-    @torch.no_grad()
-    def trace(arrays):
-        arrays = [array.clone() for array in arrays]
-        graph = make_fx(lambda *leaves: tuple(staging.run(program, sys.modules[__name__], leaves)))(*arrays)
-        for node in graph.graph.nodes:
-            node.target = IN_PLACE_OF.get(node.target, node.target)
-        graph.graph.eliminate_dead_code()
-        graph.recompile()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # make_fx's constants: they are meant to be constants
-            return torch.jit.freeze(torch.jit.trace(graph.eval(), tuple(arrays), check_trace=False))
-
-    return call
-
-
-def _loop(instruction):
-    carried, scanned, _ = instruction.arguments
-    n, end = len(carried), len(carried) + len(scanned)
-    step = _jit(instruction.body)
-
-    def call(*arrays):
-        carry, inputs, constants = arrays[:n], arrays[n:end], arrays[end:]
-        outputs = []
-        for slices in zip(*(leaf.unbind(0) for leaf in inputs), strict=True):
-            result = step(*carry, *slices, *constants)
-            carry = result[:n]
-            outputs.append(result[n:])
-        return [*carry, *(torch.stack(column) for column in zip(*outputs, strict=True))]
-
-    return call
-
-
 def compile(function, device="cpu", donate=False):
     keep_freed_memory()
+    pieces: Any = torch_graphs if device == "cuda" else torch_script
     staged = {}
 
     def run(*arguments):
         leaves, structure = tree.flatten(arguments)
-        leaves = [asarray(leaf, device) for leaf in leaves]
+        leaves = pieces.asarrays(leaves)
         key = (structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
         with torch.inference_mode():  # calls cost a tenth less than under no_grad
             if key not in staged:
                 examples = [leaf.cpu().numpy() for leaf in leaves]
                 program = recorder.record(function, tree.unflatten(structure, examples))
                 threads = 1 if staging.largest_product(program) <= WORK_OF_ONE_THREAD else torch.get_num_threads()
-                staged[key] = staging.stage(program, _jit, _loop), program.structure, threads
+                staged[key] = staging.stage(program, pieces.straight, pieces.loop), program.structure, threads
             call, result, threads = staged[key]
             run.threads = threads  # type: ignore[attr-defined]
             with _threads(threads):

@@ -2,16 +2,17 @@
 
 import pytest
 
-from benchmarks.jobs import JOBS
+from benchmarks.jobs import JOBS, ON_A_GPU
 from benchmarks.rlzoo_worker import agent_of
 from rlzoo.algorithms import find
 
+ALL = JOBS | ON_A_GPU
 SCHEDULES = {"linear 1e-3": "linear(1e-3, 0)", "linear 0.2": "linear(0.2, 0)"}
 
 
-@pytest.mark.parametrize("name", [name for name, job in JOBS.items() if job.library])
+@pytest.mark.parametrize("name", [name for name, job in ALL.items() if job.library])
 def test_what_a_peer_is_told_is_what_rlzoo_learns_with(name):
-    job = JOBS[name]
+    job = ALL[name]
     algorithm = find(job.algorithm)
     config = algorithm.Config(**job.rlzoo)
     for field, value in job.peer.items():
@@ -22,9 +23,9 @@ def test_what_a_peer_is_told_is_what_rlzoo_learns_with(name):
     assert config.n_envs == job.n_envs
 
 
-@pytest.mark.parametrize("name", JOBS)
+@pytest.mark.parametrize("name", ALL)
 def test_nothing_published_for_the_environment_is_in_a_job(name):
-    job = JOBS[name]
+    job = ALL[name]
     if "HalfCheetah" in job.env:
         pytest.importorskip("mujoco")
     agent = agent_of(job, "numpy")

@@ -1,0 +1,134 @@
+"""Recorded programs on PyTorch's GPUs: traced, then recorded as CUDA graphs, whose replays cost one launch each."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from rlzoo.backend.torch_script import traced
+
+ALIGNMENT = 256  # bytes, at which arrays begin in what is moved to the GPU at once
+WARM_UPS = 3  # calls before a recording, in which libraries allocate and choose
+
+
+def asarrays(leaves):
+    """Arrays, NumPy's or tensors, as tensors on the GPU; NumPy's by one transfer from pinned memory."""
+    places = [i for i, leaf in enumerate(leaves) if not isinstance(leaf, torch.Tensor)]
+    if not places:
+        return leaves
+    arrays = [np.ascontiguousarray(leaves[i]).reshape(np.shape(leaves[i])) for i in places]
+    ends = np.cumsum([-(-array.nbytes // ALIGNMENT) * ALIGNMENT for array in arrays]).tolist()
+    block = _pinned(ends[-1])
+    for array, start in zip(arrays, [0, *ends]):
+        block.numpy()[start : start + array.nbytes] = array.reshape(-1).view(np.uint8)
+    moved, tensors = _moved(block), list(leaves)
+    for i, array, start in zip(places, arrays, [0, *ends]):
+        dtype = torch.from_numpy(np.empty(0, array.dtype)).dtype
+        tensors[i] = moved[start : start + array.nbytes].view(dtype).reshape(array.shape)
+    return tensors
+
+
+def _pinned(size):
+    return torch.empty(size, dtype=torch.uint8, pin_memory=True)
+
+
+def _moved(block):
+    return block.to("cuda", non_blocking=True)  # PyTorch keeps the pinned block until it has been read
+
+
+def straight(program):
+    """A straight program, traced and recorded on the first arrays it is called with."""
+    recording = None
+
+    def call(*arrays):
+        nonlocal recording
+        if recording is None:
+            function, given = _graph(program, arrays), _copies(arrays)
+            recording = given, *_recorded(lambda: function(*given))
+        given, results, replay = recording
+        _fill(given, arrays)
+        replay()
+        return _copies(results)
+
+    return call
+
+
+def loop(instruction):
+    """A fold: its step is recorded with the reading of its inputs and the writing of its outputs, and replayed."""
+    carried, scanned, _ = instruction.arguments
+    n, end = len(carried), len(carried) + len(scanned)
+    recording = None
+
+    def call(*arrays):
+        nonlocal recording
+        if recording is None:
+            recording = _record_loop(instruction.body, arrays, n, end)
+        given, position, outputs, replay = recording
+        _fill(given, arrays)
+        position.zero_()
+        for _ in range(len(arrays[n])):
+            replay()
+        return _copies([*given[:n], *outputs])
+
+    return call
+
+
+def _graph(program, arrays):
+    module = traced(program, arrays)
+    module.graph.eliminate_dead_code()
+    module.recompile()
+    return module
+
+
+def _record_loop(body, arrays, n, end):
+    """What one step reads and writes, which stays where it is, and what replays the step."""
+    step = _graph(body, [*arrays[:n], *(x[0] for x in arrays[n:end]), *arrays[end:]])
+    given = _copies(arrays)
+    carry, inputs, constants = given[:n], given[n:end], given[end:]
+    position = torch.zeros(1, dtype=torch.int64, device=arrays[n].device)
+    outputs = [x.new_empty((len(inputs[0]), *x.shape)) for x in step(*carry, *(x[0] for x in inputs), *constants)[n:]]
+
+    def run():
+        results = step(*carry, *(x.index_select(0, position)[0] for x in inputs), *constants)
+        for rows, row in zip(outputs, results[n:], strict=True):
+            rows.index_copy_(0, position, row[None])
+        _fill(carry, _copies(results[:n]))  # of copies: a result may be another number's place
+        position.add_(1)
+        position.remainder_(len(inputs[0]))  # warming up takes steps too
+        return results
+
+    _, replay = _recorded(run)
+    return given, position, outputs, replay
+
+
+def _copies(arrays):
+    return [array.clone(memory_format=torch.contiguous_format) for array in arrays]
+
+
+def _fill(places, arrays):
+    """Copies arrays into places: those of one type at once."""
+    of_type = {}
+    for place, array in zip(places, arrays, strict=True):
+        kept, given = of_type.setdefault(place.dtype, ([], []))
+        kept.append(place)
+        given.append(array)
+    for kept, given in of_type.values():
+        torch._foreach_copy_(kept, given)
+
+
+def _recorded(function):
+    """What `function` gives, in places that replaying it writes anew, and what replays it.
+
+    Kernels are chosen here once: exact ones, that give the same each time.
+    """
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            for _ in range(WARM_UPS):
+                function()
+        torch.cuda.current_stream().wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            results = function()
+    return results, graph.replay

@@ -1,0 +1,122 @@
+"""Recorded programs on PyTorch's CPU: traced without a compiler (`make_fx`, `jit.trace`, `freeze`), folds as loops."""
+
+from __future__ import annotations
+
+import warnings
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from rlzoo.backend import staging
+
+FUSED_ADAM = torch.ops.aten._fused_adamw.tensor_lr
+PROFILED = 3  # calls of a program after which TorchScript does not change it any more
+
+
+def asarrays(leaves):
+    """Arrays, NumPy's or tensors, as tensors; NumPy's memory is shared."""
+    return [leaf if isinstance(leaf, torch.Tensor) else torch.from_numpy(np.asarray(leaf)) for leaf in leaves]
+
+
+@torch.inference_mode(False)  # what is differentiated must not be of that mode
+@torch.no_grad()
+def traced(program, arrays):
+    """A straight program as a graph of PyTorch's own operators, gradients included."""
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    from rlzoo.backend import torch as engine
+
+    copies = [array.clone() for array in arrays]
+    return make_fx(lambda *leaves: tuple(staging.run(program, engine, leaves)))(*copies)
+
+
+def straight(program):
+    """A straight program as TorchScript, traced on the first arrays it is called with.
+
+    TorchScript profiles its first calls and changes the program after them, so that a resumed run would differ: those
+    calls are made here, and what they give is forgotten.
+    """
+    scripted = None
+
+    def call(*arrays):
+        nonlocal scripted
+        if scripted is None:
+            scripted = _scripted(program, arrays)
+            for _ in range(PROFILED):
+                scripted(*arrays)
+        return scripted(*arrays)
+
+    return call
+
+
+def loop(instruction):
+    """A fold as a loop over its step."""
+    carried, scanned, _ = instruction.arguments
+    n, end = len(carried), len(carried) + len(scanned)
+    step = straight(instruction.body)
+
+    def call(*arrays):
+        carry, inputs, constants = arrays[:n], arrays[n:end], arrays[end:]
+        outputs = []
+        for slices in zip(*(leaf.unbind(0) for leaf in inputs), strict=True):
+            result = step(*carry, *slices, *constants)
+            carry = result[:n]
+            outputs.append(result[n:])
+        return [*carry, *(torch.stack(column) for column in zip(*outputs, strict=True))]
+
+    return call
+
+
+@torch.inference_mode(False)
+@torch.no_grad()
+def _scripted(program, arrays):
+    module, arrays = traced(program, arrays), tuple(array.clone() for array in arrays)
+    for node in module.graph.nodes:
+        node.target = IN_PLACE_OF.get(node.target, node.target)
+    module.graph.eliminate_dead_code()
+    module.recompile()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # make_fx's constants: they are meant to be constants
+        return torch.jit.freeze(torch.jit.trace(module.eval(), arrays, check_trace=False))
+
+
+# ---- what the tracer is given in place of operators it refuses or that are slow: scripted calls ---------------------
+def _convolution_backward(gradient, x, kernel, bias_sizes, stride, *others):
+    """The gradients of `conv2d`: the tracer refuses the operator's list of booleans."""
+    return _functions()["conv2d_gradients"](gradient, x, kernel, stride[0], others[-1][0])
+
+
+def _fused_adam(flat, gradient, first, second, largest, count, *, lr, beta1, beta2, weight_decay, eps, **others):
+    """`adam` on copies of what is written to: the operator copies all it is given."""
+    arrays = flat[0], gradient[0], first[0], second[0], count[0], lr
+    flat, first, second = _functions()["adam"](*arrays, beta1, beta2, eps, weight_decay)
+    return [flat], gradient, [first], [second], largest
+
+
+IN_PLACE_OF = {
+    torch.ops.aten.convolution_backward.default: _convolution_backward,
+    FUSED_ADAM: _fused_adam,
+    torch.ops.aten.view.default: torch.ops.aten.reshape.default,  # what the fuser makes may lie otherwise in memory
+}
+
+
+@lru_cache(maxsize=1)
+def _functions():
+    def conv2d_gradients(gradient: torch.Tensor, x: torch.Tensor, kernel: torch.Tensor, stride: int, of_x: bool):
+        for_x, for_kernel, _ = torch.ops.aten.convolution_backward(
+            gradient, x, kernel, None, [stride, stride], [0, 0], [1, 1], False, [0, 0], 1, [of_x, True, False]
+        )
+        return for_x if of_x else for_kernel, for_kernel  # what is not wanted is undefined, which no tracer takes
+
+    def adam(flat: torch.Tensor, gradient: torch.Tensor, first: torch.Tensor, second: torch.Tensor,
+             count: torch.Tensor, lr: torch.Tensor,
+             beta1: float, beta2: float, epsilon: float, decay: float):  # fmt: skip
+        flats, firsts, seconds = [flat.clone()], [first.clone()], [second.clone()]
+        torch.ops.aten._fused_adamw_(
+            flats, [gradient], firsts, seconds, [], [count], lr=lr, beta1=beta1, beta2=beta2,
+            weight_decay=decay, eps=epsilon, amsgrad=False, maximize=False,
+        )  # fmt: skip
+        return flats[0], firsts[0], seconds[0]  # to TorchScript the lists are what was written to
+
+    return {function.__name__: torch.jit.script(function) for function in (conv2d_gradients, adam)}
