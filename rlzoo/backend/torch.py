@@ -124,8 +124,10 @@ def adam(flat, gradient, first, second, count, learning_rate, beta1, beta2, epsi
 
 
 def conv2d(x, kernel, stride):
-    y = torch.nn.functional.conv2d(x.permute(0, 3, 1, 2), kernel.permute(3, 2, 0, 1), stride=stride)
-    return y.permute(0, 2, 3, 1)
+    x, kernel = x.permute(0, 3, 1, 2), kernel.permute(3, 2, 0, 1)
+    if x.is_cuda:  # where channels last are slow in exact float32
+        x, kernel = x.contiguous(), kernel.contiguous()
+    return torch.nn.functional.conv2d(x, kernel, stride=stride).permute(0, 2, 3, 1)
 
 
 def take(x, indices, axis):
@@ -195,7 +197,7 @@ def asarray(x, device="cpu"):
 
 
 def to_numpy(x):
-    return x.detach().cpu().numpy().copy()
+    return torch_graphs.to_numpy(x.detach()) if x.is_cuda else x.detach().numpy().copy()
 
 
 def device(name):

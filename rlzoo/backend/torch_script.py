@@ -1,4 +1,4 @@
-"""Recorded programs on PyTorch's CPU: traced without a compiler (`make_fx`, `jit.trace`, `freeze`), folds as loops."""
+"""Recorded programs on PyTorch: traced without a compiler (`make_fx`, `jit.trace`, `freeze`), folds as loops."""
 
 from __future__ import annotations
 
@@ -21,14 +21,23 @@ def asarrays(leaves):
 
 @torch.inference_mode(False)  # what is differentiated must not be of that mode
 @torch.no_grad()
-def traced(program, arrays):
-    """A straight program as a graph of PyTorch's own operators, gradients included."""
+def scripted(program, arrays):
+    """A straight program as TorchScript, traced on these arrays and for their device."""
     from torch.fx.experimental.proxy_tensor import make_fx
 
     from rlzoo.backend import torch as engine
 
-    copies = [array.clone() for array in arrays]
-    return make_fx(lambda *leaves: tuple(staging.run(program, engine, leaves)))(*copies)
+    arrays = tuple(array.clone() for array in arrays)
+    module = make_fx(lambda *leaves: tuple(staging.run(program, engine, leaves)))(*arrays)
+    for node in module.graph.nodes:
+        node.target = IN_PLACE_OF.get(node.target, node.target)
+        if node.op == "get_attr":  # a constant
+            setattr(module, node.target, getattr(module, node.target).to(arrays[0].device))
+    module.graph.eliminate_dead_code()
+    module.recompile()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # make_fx's constants: they are meant to be constants
+        return torch.jit.freeze(torch.jit.trace(module.eval(), arrays, check_trace=False))
 
 
 def straight(program):
@@ -37,15 +46,15 @@ def straight(program):
     TorchScript profiles its first calls and changes the program after them, so that a resumed run would differ: those
     calls are made here, and what they give is forgotten.
     """
-    scripted = None
+    script = None
 
     def call(*arrays):
-        nonlocal scripted
-        if scripted is None:
-            scripted = _scripted(program, arrays)
+        nonlocal script
+        if script is None:
+            script = scripted(program, arrays)
             for _ in range(PROFILED):
-                scripted(*arrays)
-        return scripted(*arrays)
+                script(*arrays)
+        return script(*arrays)
 
     return call
 
@@ -66,19 +75,6 @@ def loop(instruction):
         return [*carry, *(torch.stack(column) for column in zip(*outputs, strict=True))]
 
     return call
-
-
-@torch.inference_mode(False)
-@torch.no_grad()
-def _scripted(program, arrays):
-    module, arrays = traced(program, arrays), tuple(array.clone() for array in arrays)
-    for node in module.graph.nodes:
-        node.target = IN_PLACE_OF.get(node.target, node.target)
-    module.graph.eliminate_dead_code()
-    module.recompile()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # make_fx's constants: they are meant to be constants
-        return torch.jit.freeze(torch.jit.trace(module.eval(), arrays, check_trace=False))
 
 
 # ---- what the tracer is given in place of operators it refuses or that are slow: scripted calls ---------------------
