@@ -141,14 +141,14 @@ def _on_a_gpu() -> dict[str, Job]:
     images = dict(n_steps=128, batch_size=256, n_epochs=4, gae_lambda=0.95, gamma=0.99, learning_rate=2.5e-4)
     found = {
         "ppo-images": Job(
-            "ppo", "benchmarks.pictures:Pictures-v0", 16_384, images | dict(n_envs=8, hidden=(64,)), images, (64,), 8,
+            "ppo", "benchmarks.pictures:Pictures-v0", 8_192, images | dict(n_envs=8, hidden=(64,)), images, (64,), 8,
             policy="CnnPolicy",
         )
     }  # fmt: skip
     for batch_size in (256, 4096):
         sac = _sac("Pendulum-v1", (256, 256), 3000)
         sizes = dict(batch_size=batch_size, learning_starts=100)
-        found[f"sac-pendulum-{batch_size}"] = replace(sac, rlzoo=sac.rlzoo | sizes, peer=sac.peer | sizes, targets={})
+        found[f"sac-pendulum-{batch_size}"] = replace(sac, steps=2000, rlzoo=sac.rlzoo | sizes, peer=sac.peer | sizes, targets={})
     return found
 
 

@@ -5,6 +5,7 @@ Trees are taken apart and put together here, for JAX would sort the keys of dict
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import jax
@@ -25,6 +26,7 @@ matmul, reshape, permute_dims, expand_dims, broadcast_to = (
 squeeze, zeros_like, take = jnp.squeeze, jnp.zeros_like, jnp.take
 stop_gradient = jax.lax.stop_gradient
 NARROW, COLUMNS = 16, 6  # outputs of a linear map
+LARGEST_PACKED = 1 << 20  # bytes of an array that is copied to go to a GPU with others
 
 
 def sum(x, axis, keepdims):
@@ -157,24 +159,52 @@ def _keep_compilations():
 
 def compile(function, device="cpu", donate=False):
     _keep_compilations()
-    place = jax.devices("gpu" if device == "cuda" else "cpu")[0]
-    precision = "float32" if device == "cuda" else None  # a GPU would round what it multiplies to ten bits
+    on_gpu = device == "cuda"
+    place = jax.devices("gpu" if on_gpu else "cpu")[0]
     structures = {}  # of the outputs, by that of the inputs
 
-    @partial(jax.jit, static_argnums=0, donate_argnums=1 if donate else ())
-    def jitted(structure, first, rest):
-        with jax.default_matmul_precision(precision):
-            outputs, structures[structure] = tree.flatten(function(*tree.unflatten(structure, [*first, *rest])))
+    @partial(jax.jit, static_argnums=(0, 1), donate_argnums=2 if donate else ())
+    def jitted(structure, packed, first, rest):
+        leaves = [*first, *(_unpacked(rest, packed) if packed else rest)]
+        with jax.default_matmul_precision("float32" if on_gpu else None):  # else a GPU rounds what it multiplies
+            outputs, structures[structure] = tree.flatten(function(*tree.unflatten(structure, leaves)))
         return outputs
 
     def run(*arguments):
         leaves, structure = tree.flatten(arguments)
         donated = len(tree.flatten(arguments[0])[0])
+        first, rest = leaves[:donated], leaves[donated:]
+        rest, packed = _packed(rest) if on_gpu else (rest, None)
         with jax.default_device(place):
-            outputs = jitted(structure, leaves[:donated], leaves[donated:])
+            outputs = jitted(structure, packed, first, rest)
         return tree.unflatten(structures[structure], outputs)
 
     return run
+
+
+def _packed(leaves):
+    """NumPy's small arrays as one, last, for each costs a transfer; and where they lie in it: place, shape, type."""
+    packed, pieces, others = [], [], []
+    for i, leaf in enumerate(leaves):
+        if isinstance(leaf, np.ndarray | np.generic) and leaf.nbytes <= LARGEST_PACKED:
+            leaf = leaf.astype(jax.dtypes.canonicalize_dtype(leaf.dtype), copy=False)
+            packed.append((i, leaf.shape, leaf.dtype.str))
+            pieces.append(np.ravel(leaf).view(np.uint8))
+        else:
+            others.append(leaf)
+    return ([*others, np.concatenate(pieces)], tuple(packed)) if packed else (leaves, None)
+
+
+def _unpacked(leaves, packed):
+    *others, block = leaves
+    end = 0
+    for i, shape, name in packed:
+        dtype = np.dtype(name)
+        start, end = end, end + math.prod(shape) * dtype.itemsize
+        piece = block[start:end].reshape(*shape, *([dtype.itemsize] if dtype.itemsize > 1 else []))
+        piece = piece.astype(dtype) if dtype == np.bool_ else jax.lax.bitcast_convert_type(piece, dtype)
+        others.insert(i, piece)  # they come in the order of their places
+    return others
 
 
 def asarray(x, device="cpu"):

@@ -1,14 +1,16 @@
-"""Recorded programs on a GPU by PyTorch: TorchScript, recorded as CUDA graphs, whose replays cost one launch each."""
+"""Recorded programs on a GPU by PyTorch: traced, then recorded as CUDA graphs, whose replays cost one launch each."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 
-from rlzoo.backend.torch_script import PROFILED, scripted
+from rlzoo.backend.torch_script import FUSED_ADAM, traced
 
 ALIGNMENT = 256  # bytes, at which arrays begin in what is moved to the GPU at once
-WARM_UPS = PROFILED + 1  # calls before a recording, in which TorchScript and libraries choose and allocate
+LARGE = 1 << 16  # numbers, of which what works on lists of arrays gives each to one processor alone
+PIECES = 96  # into which they are cut for it
+WARM_UPS = 3  # calls before a recording, in which libraries choose and allocate
 
 
 def asarrays(leaves):
@@ -36,6 +38,12 @@ def _moved(block):
     return block.to("cuda", non_blocking=True)  # PyTorch keeps the pinned block until it has been read
 
 
+def to_numpy(x):
+    """A copy in memory of its own, by way of pinned memory."""
+    block = _pinned(x.nbytes).view(x.dtype).reshape(x.shape)
+    return block.copy_(x).numpy().copy()
+
+
 def straight(program):
     """A straight program, traced and recorded on the first arrays it is called with."""
     recording = None
@@ -43,7 +51,7 @@ def straight(program):
     def call(*arrays):
         nonlocal recording
         if recording is None:
-            function, given = scripted(program, arrays), _copies(arrays)
+            function, given = _function(program, arrays), _copies(arrays)
             recording = given, *_recorded(lambda: function(*given))
         given, results, replay = recording
         _fill(given, arrays)
@@ -62,7 +70,7 @@ def loop(instruction):
     def call(*arrays):
         nonlocal recording
         if recording is None:
-            recording = _record_loop(instruction.body, arrays, n, end)
+            recording = _recorded_step(instruction.body, arrays, n, end)
         given, position, outputs, replay = recording
         _fill(given, arrays)
         position.zero_()
@@ -73,9 +81,9 @@ def loop(instruction):
     return call
 
 
-def _record_loop(body, arrays, n, end):
+def _recorded_step(body, arrays, n, end):
     """What one step reads and writes, which stays where it is, and what replays the step."""
-    step = scripted(body, [*arrays[:n], *(x[0] for x in arrays[n:end]), *arrays[end:]])
+    step = _function(body, [*arrays[:n], *(x[0] for x in arrays[n:end]), *arrays[end:]])
     given = _copies(arrays)
     carry, inputs, constants = given[:n], given[n:end], given[end:]
     position = torch.zeros(1, dtype=torch.int64, device=arrays[n].device)
@@ -85,19 +93,30 @@ def _record_loop(body, arrays, n, end):
         results = step(*carry, *(x.index_select(0, position)[0] for x in inputs), *constants)
         for rows, row in zip(outputs, results[n:], strict=True):
             rows.index_copy_(0, position, row[None])
-        _fill(carry, _copies(results[:n]))  # of copies: a result may be another number's place
-        position.add_(1)
-        position.remainder_(len(inputs[0]))  # warming up takes steps too
-        return results
+        for place, result in zip(carry, _copies(results[:n]), strict=True):  # a result may be another number's place
+            place.copy_(result)
+        position.add_(1).remainder_(len(inputs[0]))  # warming up takes steps too
 
     _, replay = _recorded(run)
     return given, position, outputs, replay
 
 
-def to_numpy(x):
-    """A copy in memory of its own, through pinned memory, which the GPU writes ten times as fast."""
-    block = _pinned(x.nbytes).view(x.dtype).reshape(x.shape)
-    return block.copy_(x).numpy().copy()
+def _function(program, arrays):
+    """A straight program as a function of PyTorch's operators, with its constants on the GPU."""
+    module, device = traced(program, arrays, {FUSED_ADAM: _fused_adam}), arrays[0].device
+    for node in module.graph.nodes:
+        if node.op == "get_attr":
+            setattr(module, node.target, getattr(module, node.target).to(device))
+    return module
+
+
+def _fused_adam(flat, gradient, first, second, largest, count, **settings):
+    """`adam` on copies of what is written to, cut into pieces for as many processors."""
+    flat, first, second = flat[0].clone(), first[0].clone(), second[0].clone()
+    length = max(flat.numel() // PIECES // 1024 * 1024, 1024)
+    pieces = [list(x.split(length)) for x in (flat, gradient[0], first, second)]
+    torch.ops.aten._fused_adamw_.tensor_lr(*pieces, largest, count * len(pieces[0]), **settings)
+    return [flat], gradient, [first], [second], largest
 
 
 def _copies(arrays):
@@ -105,13 +124,16 @@ def _copies(arrays):
 
 
 def _fill(places, arrays):
-    """Copies arrays into places: those of one type at once."""
-    of_type = {}
+    """Copies arrays into places: small ones of one type at once."""
+    small = {}
     for place, array in zip(places, arrays, strict=True):
-        kept, given = of_type.setdefault(place.dtype, ([], []))
-        kept.append(place)
-        given.append(array)
-    for kept, given in of_type.values():
+        if place.numel() > LARGE:
+            place.copy_(array)
+        else:
+            kept, given = small.setdefault(place.dtype, ([], []))
+            kept.append(place)
+            given.append(array)
+    for kept, given in small.values():
         torch._foreach_copy_(kept, given)
 
 

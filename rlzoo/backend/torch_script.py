@@ -21,23 +21,29 @@ def asarrays(leaves):
 
 @torch.inference_mode(False)  # what is differentiated must not be of that mode
 @torch.no_grad()
-def scripted(program, arrays):
-    """A straight program as TorchScript, traced on these arrays and for their device."""
+def traced(program, arrays, in_place_of):
+    """A straight program as a graph of PyTorch's operators, gradients included; some put in the place of others."""
     from torch.fx.experimental.proxy_tensor import make_fx
 
     from rlzoo.backend import torch as engine
 
-    arrays = tuple(array.clone() for array in arrays)
-    module = make_fx(lambda *leaves: tuple(staging.run(program, engine, leaves)))(*arrays)
+    copies = [array.clone() for array in arrays]
+    module = make_fx(lambda *leaves: tuple(staging.run(program, engine, leaves)))(*copies)
     for node in module.graph.nodes:
-        node.target = IN_PLACE_OF.get(node.target, node.target)
-        if node.op == "get_attr":  # a constant
-            setattr(module, node.target, getattr(module, node.target).to(arrays[0].device))
+        node.target = in_place_of.get(node.target, node.target)
     module.graph.eliminate_dead_code()
     module.recompile()
+    return module.eval()
+
+
+@torch.inference_mode(False)
+@torch.no_grad()
+def _scripted(program, arrays):
+    module = traced(program, arrays, IN_PLACE_OF)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # make_fx's constants: they are meant to be constants
-        return torch.jit.freeze(torch.jit.trace(module.eval(), arrays, check_trace=False))
+        arrays = tuple(array.clone() for array in arrays)
+        return torch.jit.freeze(torch.jit.trace(module, arrays, check_trace=False))
 
 
 def straight(program):
@@ -51,7 +57,7 @@ def straight(program):
     def call(*arrays):
         nonlocal script
         if script is None:
-            script = scripted(program, arrays)
+            script = _scripted(program, arrays)
             for _ in range(PROFILED):
                 script(*arrays)
         return script(*arrays)

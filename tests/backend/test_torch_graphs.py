@@ -34,7 +34,7 @@ def engine(monkeypatch):
         for _ in range(torch_graphs.WARM_UPS):
             function()
         results = function()
-        return results, lambda: torch_graphs._fill(results, function())
+        return results, lambda: torch_graphs._fill(results or [], function() or [])
 
     monkeypatch.setattr(torch_graphs, "_recorded", imitated)
     monkeypatch.setattr(torch_graphs, "_pinned", lambda size: torch.empty(size, dtype=torch.uint8))
