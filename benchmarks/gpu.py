@@ -28,16 +28,16 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     rows: dict[str, dict[str, list[dict[str, Any]]]] = {job: {} for job in options.jobs}
+    report, on = kept(), device()
     for repeat in range(options.repeats):
         for job in options.jobs:
             for name, command in contenders(job).items():
                 measured = run(command)
                 rows[job].setdefault(name, []).append(measured)
                 print(f"{repeat + 1}/{options.repeats} {job} {name}: {measured}", flush=True)
-    report = kept()
-    jobs = {job: summary(ON_A_GPU[job], of_job) for job, of_job in rows.items()}
-    keep(report, "gpu", device() | {"jobs": jobs})
-    write(report)
+            measured_jobs = {job: summary(ON_A_GPU[job], of_job) for job, of_job in rows.items() if of_job}
+            keep(report, "gpu", on | {"jobs": measured_jobs})
+            write(report)  # what is measured is kept, whatever becomes of the rest
 
 
 def contenders(job: str) -> dict[str, list[str]]:

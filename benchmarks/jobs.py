@@ -146,9 +146,8 @@ def _on_a_gpu() -> dict[str, Job]:
         )
     }  # fmt: skip
     for batch_size in (256, 4096):
-        sac = _sac("Pendulum-v1", (256, 256), 3000)
-        sizes = dict(batch_size=batch_size, learning_starts=100)
-        found[f"sac-pendulum-{batch_size}"] = replace(sac, steps=2000, rlzoo=sac.rlzoo | sizes, peer=sac.peer | sizes, targets={})
+        sac, size = _sac("Pendulum-v1", (256, 256), 2000), dict(batch_size=batch_size)
+        found[f"sac-pendulum-{batch_size}"] = replace(sac, rlzoo=sac.rlzoo | size, peer=sac.peer | size, targets={})
     return found
 
 

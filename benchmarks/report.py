@@ -121,7 +121,8 @@ def _memory(rows: dict[str, Any]) -> list[str]:
 
 def _gpu(part: dict[str, Any] | None) -> list[str]:
     if part is None:
-        return ["## On a GPU", "", "PPO with the image network, SAC at batch 256 and 4,096: not measured, no GPU at hand."]
+        jobs = "PPO with the image network, SAC at batch 256 and 4,096, on jax and torch"
+        return ["## On a GPU", "", f"{jobs}: not measured, no GPU at hand."]
     versions = ", ".join(f"{name} {v}" for name, v in part["versions"].items())
     lines = [
         "## On a GPU", "",

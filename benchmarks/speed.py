@@ -26,7 +26,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.jobs import ALGORITHMS, JOBS
+from benchmarks.jobs import ALGORITHMS, JOBS, Job
 from benchmarks.report import page
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -71,7 +71,7 @@ def main() -> None:
                 shown = f"{rate:,.0f} steps/s" if rate else measured
                 print(f"{repeat + 1}/{options.repeats} {job} {name}: {shown}", flush=True)
         for job, rows in results.items():
-            keep(report["jobs"], job, summary(job, rows), report["dates"]["jobs"])
+            keep(report["jobs"], job, summary(JOBS[job], rows), report["dates"]["jobs"])
         write(report)
     if "memory" in parts:
         keep(report, "memory", {engine: run(ours("memory", engine)) for engine in options.engines})
@@ -163,7 +163,8 @@ def run(command: list[str], any_output: bool = False) -> dict[str, Any]:
 
     With `any_output`, what it printed stands under "output" instead.
     """
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"}
     wrapped = [sys.executable, "-c", MEASURE, *command]
     done = subprocess.run(wrapped, capture_output=True, text=True, cwd=ROOT, env=environment)
     *printed, measured = done.stdout.splitlines() or ["{}"]
@@ -187,7 +188,7 @@ print(json.dumps({"peak_mib": peak, "seconds": seconds}))
 """
 
 
-def summary(job: str, rows: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+def summary(job: Job, rows: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """Medians and spreads, and the ratio to the fastest Stable-Baselines3."""
     rates = {name: [m["steps_per_second"] for m in measured if "error" not in m] for name, measured in rows.items()}
     reference = max(
@@ -203,15 +204,15 @@ def summary(job: str, rows: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
         table[name] = {
             "steps_per_second": middle, "lowest": min(rates[name]), "highest": max(rates[name]),
             "ratio": middle / reference if reference else None,
-            "target": JOBS[job].targets.get(name.removeprefix("rlzoo ")),
+            "target": job.targets.get(name.removeprefix("rlzoo ")),
             "threads": good[-1]["threads"],
             "first_iteration_seconds": statistics.median(m["first_iteration_seconds"] for m in good),
             "whole_seconds": statistics.median(m["seconds"] for m in good),
             "peak_mib": statistics.median(m["peak_mib"] for m in good),
             "repeats": len(good),
         }  # fmt: skip
-    shared = JOBS[job].peer if JOBS[job].library else JOBS[job].rlzoo
-    settings = {"steps": JOBS[job].steps, **shared, **JOBS[job].policy_settings, "hidden": JOBS[job].hidden}
+    shared = job.peer if job.library else job.rlzoo
+    settings = {"steps": job.steps, **shared, **job.policy_settings, "hidden": job.hidden}
     return {"settings": settings, "results": table}
 
 

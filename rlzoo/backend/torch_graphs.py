@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -125,7 +127,7 @@ def _copies(arrays):
 
 def _fill(places, arrays):
     """Copies arrays into places: small ones of one type at once."""
-    small = {}
+    small: dict[Any, Any] = {}
     for place, array in zip(places, arrays, strict=True):
         if place.numel() > LARGE:
             place.copy_(array)

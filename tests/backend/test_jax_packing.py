@@ -32,7 +32,8 @@ def test_arrays_of_every_type_and_shape_come_out_as_they_went_in(engine):
             "matrix": rng.normal(size=(3, 2)).astype(np.float32).T, "scalar": np.float32(rng.normal()),
             "large": rng.normal(size=(600, 600)).astype(np.float32), "bytes": rng.integers(0, 256, (2, 5), np.uint8),
             "bool": rng.random((4, 1)) < 0.5, "int": np.int32([[7]]), "none": np.zeros((0, 2), np.float32),
-            "long": np.arange(3), "engine's": engine.asarray(np.float32([1, 2])), "last": np.float32([np.nan, np.inf, -0.0]),
+            "long": np.arange(3), "engine's": engine.asarray(np.float32([1, 2])),
+            "last": np.float32([np.nan, np.inf, -0.0]),
         }  # fmt: skip
         out = call(np.float32([1, 2]), arrays)
         np.testing.assert_array_equal(out["state"], np.float32([1, 2]) + arrays["scalar"])

@@ -1,0 +1,37 @@
+"""The page of the bench, from figures made up here: what a GPU measured, and what is said where there is none."""
+
+from benchmarks.jobs import ON_A_GPU
+from benchmarks.report import page
+from benchmarks.speed import kept, run, summary
+
+
+def test_what_a_gpu_measured_is_on_the_page():
+    row = {"threads": 1, "first_iteration_seconds": 3.25, "seconds": 9.0, "peak_mib": 100}
+    rows = {
+        "rlzoo jax": [row | {"steps_per_second": rate} for rate in (3000.0, 5000.0, 4000.0)],
+        "rlzoo torch": [{"error": "no such device"}],
+        "sb3": [row | {"steps_per_second": 1000.0}],
+    }
+    jobs = {"sac-pendulum-4096": summary(ON_A_GPU["sac-pendulum-4096"], rows)}
+    on = {"device": "A GPU", "cores": 16, "python": "3.12.3", "versions": {"jax": "0.11.2"}}
+    report = kept()
+    text = page(report | {"gpu": on | {"jobs": jobs}, "dates": report["dates"] | {"gpu": "2026-01-02"}})
+    section = text[text.index("## On a GPU") :]
+    assert "one A GPU and 16 cores" in section and "jax 0.11.2" in section and "2026-01-02" in section
+    assert "batch_size 4096" in section
+    assert "| rlzoo jax | 4,000 (3,000–5,000) | 4.00 | 3.2 |" in section
+    assert "| rlzoo torch | failed: no such device | | |" in section
+
+
+def test_without_one_the_page_says_so():
+    report = {name: part for name, part in kept().items() if name != "gpu"}
+    assert "not measured, no GPU at hand" in page(report)
+
+
+def test_a_worker_sees_the_path_it_is_given(monkeypatch, tmp_path):
+    (tmp_path / "found_here.py").write_text("", encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    import sys
+
+    measured = run([sys.executable, "-c", "import benchmarks, found_here; print('{\"good\": 1}')"])
+    assert measured["good"] == 1 and measured["seconds"] > 0
