@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 
 import numpy as np
 
@@ -12,7 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is im
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python.xla import dynamic_update_slice
 
-from rlzoo.backend import tree
+from rlzoo.backend import convolution, tree
 
 add, subtract, multiply, divide, power = tf.add, tf.subtract, tf.multiply, tf.divide, tf.pow
 minimum, maximum, where = tf.minimum, tf.maximum, tf.where
@@ -84,6 +85,8 @@ def linear(x, kernel, bias):
 
 
 def conv2d(x, kernel, stride):
+    if "GPU" not in x.device:
+        return convolution.by_product(sys.modules[__name__], x, kernel, stride)
     return tf.nn.conv2d(x, kernel, stride, "VALID")
 
 

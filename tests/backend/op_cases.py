@@ -11,6 +11,9 @@ X, Y = rng.standard_normal((2, 3, 4))
 ROW, COLUMN = rng.standard_normal(4), rng.standard_normal((3, 1))
 POSITIVE = rng.uniform(0.5, 2.0, (3, 4))
 CUBE = rng.standard_normal((2, 3, 4))
+EVEN_KERNEL = np.random.default_rng(5).standard_normal((4, 2, 3, 5))  # and a row of pixels that no kernel reaches
+LARGE_IMAGE = np.random.default_rng(6).standard_normal((1, 14, 13, 2))
+LARGE_KERNEL = np.random.default_rng(7).standard_normal((8, 8, 2, 3))
 IMAGE, KERNEL = rng.standard_normal((2, 7, 6, 3)), rng.standard_normal((3, 2, 3, 5))
 PIXELS = rng.integers(0, 9, IMAGE.shape).astype(np.int32)
 MATRIX = rng.standard_normal((4, 5))
@@ -105,6 +108,8 @@ DIFFERENTIABLE = {
     "conv2d": (ops.conv2d, IMAGE, KERNEL),
     "conv2d of data": (lambda x, kernel: ops.conv2d(ops.astype(x, "float32"), kernel, 2), PIXELS, KERNEL),
     "conv2d strided": (lambda x, kernel: ops.conv2d(x, kernel, 2), IMAGE, KERNEL),
+    "conv2d of whole strides": (lambda x, kernel: ops.conv2d(x, kernel, 2), IMAGE, EVEN_KERNEL),
+    "conv2d in Atari's sizes": (lambda x, kernel: ops.conv2d(x, kernel, 4), LARGE_IMAGE, LARGE_KERNEL),
     "take": (ops.take, X, INDICES),
     "take axis": (lambda x, indices: ops.take(x, indices, 1), CUBE, INDICES),
     "take last axis": (lambda x, indices: ops.take(x, indices, -1), X, INDICES),
