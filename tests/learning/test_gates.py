@@ -1,10 +1,11 @@
-"""Learning gates: at an environment's default budget an agent reaches a return that a broken one misses, on every seed.
+"""Learning gates: with an environment's settings, or those below, an agent reaches a return that a broken one misses, on every seed.
 
 The seeds were fixed before any run; what is tuned is tuned on seeds 0 to 9. What agents reached that were broken by one
 line (jax, seed 101):
 
-- ppo_kl: advantages given to the wrong steps 22; the penalty adapted the wrong way 9. Without a penalty it reaches 500
-  here: that it holds the divergence is for `tests/algorithms/test_trust_regions.py`.
+- ppo_kl: advantages given to the wrong steps 17; the penalty adapted the wrong way 453, without a penalty 500: that it
+  holds the divergence is for `tests/algorithms/test_trust_regions.py`. With rollouts of 32 steps, as are published for
+  the clipped objective, 3 of 114 tuning seeds unlearn what they could; with 128 none of 144.
 - a2c: advantages given to the wrong steps 443; ends of episodes overlooked 10.
 - reinforce: the same two 22 and 9.
 - trpo: advantages given to the wrong steps −1444; the gradient for the natural direction −1169; a critic that is not
@@ -20,7 +21,7 @@ from rlzoo.training.callbacks import Evaluate
 
 GATES = {  # algorithm, what it is given, environment, mean return of 20 evaluation episodes
     "ppo": ("ppo", {}, "CartPole-v1", 475.0),
-    "ppo_kl": ("ppo", {"objective": "kl", "steps": 200_000}, "CartPole-v1", 475.0),
+    "ppo_kl": ("ppo", {"objective": "kl", "n_steps": 128, "steps": 200_000}, "CartPole-v1", 475.0),
     "a2c": ("a2c", {}, "CartPole-v1", 475.0),
     "reinforce": ("reinforce", {}, "CartPole-v1", 475.0),
     "trpo": ("trpo", {}, "Pendulum-v1", -250.0),
