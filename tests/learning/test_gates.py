@@ -1,4 +1,4 @@
-"""Learning gates: on every seed an agent reaches a return that a broken one misses, with published settings or those below.
+"""Learning gates: on every seed an agent reaches a return that a broken one misses, with the settings it is given here.
 
 The seeds were fixed before any run; what is tuned is tuned on others. What agents reached that were broken by one
 line (jax, seed 101):
