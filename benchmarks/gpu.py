@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import sys
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
@@ -28,15 +27,19 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     rows: dict[str, dict[str, list[dict[str, Any]]]] = {job: {} for job in options.jobs}
-    report, on = kept(), device()
+    if (on := device()) is None:
+        parser.error("PyTorch sees no GPU here")
+    report = kept()
+    before = report.get("gpu", {})
+    jobs = before["jobs"] if before == before | on else {}  # what else was measured on the same
     for repeat in range(options.repeats):
         for job in options.jobs:
             for name, command in contenders(job).items():
                 measured = run(command)
                 rows[job].setdefault(name, []).append(measured)
                 print(f"{repeat + 1}/{options.repeats} {job} {name}: {measured}", flush=True)
-            measured_jobs = {job: summary(ON_A_GPU[job], of_job) for job, of_job in rows.items() if of_job}
-            keep(report, "gpu", on | {"jobs": measured_jobs})
+            jobs[job] = summary(ON_A_GPU[job], rows[job])
+            keep(report, "gpu", on | {"jobs": jobs})
             write(report)  # what is measured is kept, whatever becomes of the rest
 
 
@@ -48,10 +51,12 @@ def contenders(job: str) -> dict[str, list[str]]:
     return found
 
 
-def device() -> dict[str, Any]:
-    """What it is measured on."""
+def device() -> dict[str, Any] | None:
+    """What it is measured on; None without a GPU."""
     import torch
 
+    if not torch.cuda.is_available():
+        return None
     names = ["numpy", "gymnasium", "jax", "torch"] + (["stable-baselines3"] if find_spec("stable_baselines3") else [])
     return {
         "device": torch.cuda.get_device_name(), "cores": os.cpu_count(), "python": platform.python_version(),
@@ -60,4 +65,4 @@ def device() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

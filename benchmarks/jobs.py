@@ -152,3 +152,4 @@ def _on_a_gpu() -> dict[str, Job]:
 
 
 ON_A_GPU = _on_a_gpu()
+ALL = JOBS | ON_A_GPU

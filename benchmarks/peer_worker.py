@@ -7,7 +7,7 @@ import sys
 import time
 from importlib import import_module
 
-from benchmarks.jobs import JOBS, ON_A_GPU
+from benchmarks.jobs import ALL
 
 MODULES = {"sb3": "stable_baselines3", "contrib": "sb3_contrib", "sbx": "sbx"}
 
@@ -21,7 +21,7 @@ def main(job_name: str, peer: str, threads: str, device: str = "cpu") -> None:
     from stable_baselines3.common.env_util import make_vec_env
 
     library = import_module(MODULES[peer])
-    job = (JOBS | ON_A_GPU)[job_name]
+    job = ALL[job_name]
 
     class Clock(BaseCallback):
         """Notes when each rollout after the first update began."""

@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Any
 
-from benchmarks.jobs import JOBS, ON_A_GPU, Job
+from benchmarks.jobs import ALL, Job
 
 
 def agent_of(job: Job, engine: str, device: str = "cpu") -> Any:
@@ -22,7 +22,7 @@ def main(job_name: str, engine: str, device: str = "cpu") -> None:
     begun = time.perf_counter()
     from rlzoo.training.callbacks import Callback
 
-    job = (JOBS | ON_A_GPU)[job_name]
+    job = ALL[job_name]
 
     class Clock(Callback):
         """Notes when each phase ended."""

@@ -212,7 +212,7 @@ def summary(job: Job, rows: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
             "repeats": len(good),
         }  # fmt: skip
     shared = job.peer if job.library else job.rlzoo
-    settings = {"steps": job.steps, **shared, **job.policy_settings, "hidden": job.hidden}
+    settings = {"steps": job.steps, **shared, **job.policy_settings, "hidden": list(job.hidden)}
     return {"settings": settings, "results": table}
 
 

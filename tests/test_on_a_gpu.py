@@ -1,6 +1,7 @@
 """Where a GPU is at hand: every engine that sees it learns on it what it learns on the CPU, twice the same.
 
-Without one these are skipped; `backend/test_torch_graphs.py` tests what is ours of PyTorch's path on the CPU.
+Without one these are skipped; what is ours of the path is tested on the CPU, by `backend/test_torch_graphs.py` and
+`backend/test_jax_packing.py`.
 """
 
 from __future__ import annotations

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import operator
 import os
+import sys
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -160,19 +162,21 @@ def fold(step, carry, inputs, constants):
 
 def compile(function, device="cpu", donate=False):
     keep_freed_memory()
-    pieces: Any = torch_graphs if device == "cuda" else torch_script
+    on_gpu = device == "cuda"
+    pieces: Any = torch_graphs if on_gpu else torch_script
+    straight, loop = (partial(piece, sys.modules[__name__]) for piece in (pieces.straight, pieces.loop))
     staged = {}
 
     def run(*arguments):
         leaves, structure = tree.flatten(arguments)
-        leaves = pieces.asarrays(leaves)
+        leaves = torch_graphs.asarrays(leaves) if on_gpu else [asarray(leaf) for leaf in leaves]
         key = (structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
         with torch.inference_mode():  # calls cost a tenth less than under no_grad
             if key not in staged:
                 examples = [leaf.cpu().numpy() for leaf in leaves]
                 program = recorder.record(function, tree.unflatten(structure, examples))
                 threads = 1 if staging.largest_product(program) <= WORK_OF_ONE_THREAD else torch.get_num_threads()
-                staged[key] = staging.stage(program, pieces.straight, pieces.loop), program.structure, threads
+                staged[key] = staging.stage(program, straight, loop), program.structure, threads
             call, result, threads = staged[key]
             run.threads = threads  # type: ignore[attr-defined]
             with _threads(threads):

@@ -46,14 +46,14 @@ def to_numpy(x):
     return block.copy_(x).numpy().copy()
 
 
-def straight(program):
+def straight(engine, program):
     """A straight program, traced and recorded on the first arrays it is called with."""
     recording = None
 
     def call(*arrays):
         nonlocal recording
         if recording is None:
-            function, given = _function(program, arrays), _copies(arrays)
+            function, given = _function(engine, program, arrays), _copies(arrays)
             recording = given, *_recorded(lambda: function(*given))
         given, results, replay = recording
         _fill(given, arrays)
@@ -63,7 +63,7 @@ def straight(program):
     return call
 
 
-def loop(instruction):
+def loop(engine, instruction):
     """A fold: its step is recorded with the reading of its inputs and the writing of its outputs, and replayed."""
     carried, scanned, _ = instruction.arguments
     n, end = len(carried), len(carried) + len(scanned)
@@ -72,7 +72,7 @@ def loop(instruction):
     def call(*arrays):
         nonlocal recording
         if recording is None:
-            recording = _recorded_step(instruction.body, arrays, n, end)
+            recording = _recorded_step(engine, instruction.body, arrays, n, end)
         given, position, outputs, replay = recording
         _fill(given, arrays)
         position.zero_()
@@ -83,9 +83,9 @@ def loop(instruction):
     return call
 
 
-def _recorded_step(body, arrays, n, end):
+def _recorded_step(engine, body, arrays, n, end):
     """What one step reads and writes, which stays where it is, and what replays the step."""
-    step = _function(body, [*arrays[:n], *(x[0] for x in arrays[n:end]), *arrays[end:]])
+    step = _function(engine, body, [*arrays[:n], *(x[0] for x in arrays[n:end]), *arrays[end:]])
     given = _copies(arrays)
     carry, inputs, constants = given[:n], given[n:end], given[end:]
     position = torch.zeros(1, dtype=torch.int64, device=arrays[n].device)
@@ -103,9 +103,9 @@ def _recorded_step(body, arrays, n, end):
     return given, position, outputs, replay
 
 
-def _function(program, arrays):
+def _function(engine, program, arrays):
     """A straight program as a function of PyTorch's operators, with its constants on the GPU."""
-    module, device = traced(program, arrays, {FUSED_ADAM: _fused_adam}), arrays[0].device
+    module, device = traced(engine, program, arrays, {FUSED_ADAM: _fused_adam}), arrays[0].device
     for node in module.graph.nodes:
         if node.op == "get_attr":
             setattr(module, node.target, getattr(module, node.target).to(device))

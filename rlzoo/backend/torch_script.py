@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from functools import lru_cache
 
-import numpy as np
 import torch
 
 from rlzoo.backend import staging
@@ -14,18 +13,14 @@ FUSED_ADAM = torch.ops.aten._fused_adamw.tensor_lr
 PROFILED = 3  # calls of a program after which TorchScript does not change it any more
 
 
-def asarrays(leaves):
-    """Arrays, NumPy's or tensors, as tensors; NumPy's memory is shared."""
-    return [leaf if isinstance(leaf, torch.Tensor) else torch.from_numpy(np.asarray(leaf)) for leaf in leaves]
-
-
 @torch.inference_mode(False)  # what is differentiated must not be of that mode
 @torch.no_grad()
-def traced(program, arrays, in_place_of):
-    """A straight program as a graph of PyTorch's operators, gradients included; some put in the place of others."""
-    from torch.fx.experimental.proxy_tensor import make_fx
+def traced(engine, program, arrays, in_place_of):
+    """A straight program as a graph of PyTorch's operators, gradients included; some put in the place of others.
 
-    from rlzoo.backend import torch as engine
+    `engine` is the backend module whose ops the program is run by.
+    """
+    from torch.fx.experimental.proxy_tensor import make_fx
 
     copies = [array.clone() for array in arrays]
     module = make_fx(lambda *leaves: tuple(staging.run(program, engine, leaves)))(*copies)
@@ -33,20 +28,20 @@ def traced(program, arrays, in_place_of):
         node.target = in_place_of.get(node.target, node.target)
     module.graph.eliminate_dead_code()
     module.recompile()
-    return module.eval()
+    return module
 
 
 @torch.inference_mode(False)
 @torch.no_grad()
-def _scripted(program, arrays):
-    module = traced(program, arrays, IN_PLACE_OF)
+def _scripted(engine, program, arrays):
+    module = traced(engine, program, arrays, IN_PLACE_OF).eval()  # which freezing asks for
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # make_fx's constants: they are meant to be constants
         arrays = tuple(array.clone() for array in arrays)
         return torch.jit.freeze(torch.jit.trace(module, arrays, check_trace=False))
 
 
-def straight(program):
+def straight(engine, program):
     """A straight program as TorchScript, traced on the first arrays it is called with.
 
     TorchScript profiles its first calls and changes the program after them, so that a resumed run would differ: those
@@ -57,7 +52,7 @@ def straight(program):
     def call(*arrays):
         nonlocal script
         if script is None:
-            script = _scripted(program, arrays)
+            script = _scripted(engine, program, arrays)
             for _ in range(PROFILED):
                 script(*arrays)
         return script(*arrays)
@@ -65,11 +60,11 @@ def straight(program):
     return call
 
 
-def loop(instruction):
+def loop(engine, instruction):
     """A fold as a loop over its step."""
     carried, scanned, _ = instruction.arguments
     n, end = len(carried), len(carried) + len(scanned)
-    step = straight(instruction.body)
+    step = straight(engine, instruction.body)
 
     def call(*arrays):
         carry, inputs, constants = arrays[:n], arrays[n:end], arrays[end:]

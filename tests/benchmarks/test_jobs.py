@@ -2,11 +2,10 @@
 
 import pytest
 
-from benchmarks.jobs import JOBS, ON_A_GPU
+from benchmarks.jobs import ALL
 from benchmarks.rlzoo_worker import agent_of
 from rlzoo.algorithms import find
 
-ALL = JOBS | ON_A_GPU
 SCHEDULES = {"linear 1e-3": "linear(1e-3, 0)", "linear 0.2": "linear(0.2, 0)"}
 
 
