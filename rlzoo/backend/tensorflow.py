@@ -8,12 +8,13 @@ import sys
 
 import numpy as np
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is imported
+from rlzoo.backend import cache, convolution, tree
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is imported, as is the next
+os.environ["TF_XLA_FLAGS"] = cache.tensorflow_flags(os.environ.get("TF_XLA_FLAGS", ""))
 
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python.xla import dynamic_update_slice
-
-from rlzoo.backend import convolution, tree
 
 add, subtract, multiply, divide, power = tf.add, tf.subtract, tf.multiply, tf.divide, tf.pow
 minimum, maximum, where = tf.minimum, tf.maximum, tf.where
@@ -158,6 +159,11 @@ def compile(function, device="cpu", donate=False):
             key = (structure, tuple((isinstance(leaf, tf.Tensor), leaf.shape, leaf.dtype) for leaf in leaves))
             if key not in programs:
                 programs[key] = _Program(function, structure, leaves)
+                try:
+                    return programs[key](leaves)
+                except (tf.errors.DataLossError, tf.errors.OutOfRangeError):
+                    cache.forget_tensorflow()  # a file there is broken
+                    programs[key] = _Program(function, structure, leaves)
             return programs[key](leaves)
 
     return run

@@ -6,6 +6,7 @@ import operator
 import os
 import sys
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,7 @@ from rlzoo.backend import recorder, staging, torch_graphs, torch_script, tree
 from rlzoo.backend.memory import keep_freed_memory
 from rlzoo.backend.torch_script import FUSED_ADAM
 
+_differentiating: ContextVar[bool] = ContextVar("_differentiating", default=False)
 WORK_OF_ONE_THREAD = 256 * 128 * 128  # multiplications in the largest matrix product, up to which one thread is faster
 
 add, subtract, multiply, divide, power = (
@@ -143,17 +145,21 @@ def one_hot(indices, depth):
 
 
 def value_and_grad(function, arrays):
-    structures = []
-
-    def flat(*pieces):
-        value, auxiliary = function(list(pieces))
-        leaves, structure = tree.flatten(auxiliary)
-        structures.append(structure)
-        return value, leaves
-
-    differentiated = torch.func.grad_and_value(flat, argnums=tuple(range(len(arrays))), has_aux=True)
-    gradients, (value, leaves) = differentiated(*arrays)
-    return value, tree.unflatten(structures[-1], leaves), list(gradients)
+    # Not by torch.func, which imports PyTorch's compiler, and that takes over a second.
+    nested = _differentiating.get()  # what is given is differentiated again
+    token = _differentiating.set(True)
+    try:
+        with torch.enable_grad():
+            pieces = [x.view_as(x) if x.requires_grad else x.detach().requires_grad_() for x in arrays]
+            value, auxiliary = function(pieces)
+            gradients = torch.autograd.grad(
+                value, pieces, create_graph=nested, allow_unused=True, materialize_grads=True
+            )  # fmt: skip
+    finally:
+        _differentiating.reset(token)
+    if not nested:
+        value, auxiliary = value.detach(), tree.map(lambda x: x.detach(), auxiliary)
+    return value, auxiliary, list(gradients)
 
 
 def fold(step, carry, inputs, constants):

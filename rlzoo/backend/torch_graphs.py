@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from rlzoo.backend.torch_script import FUSED_ADAM, traced
+from rlzoo.backend.torch_script import FUSED_ADAM
+from rlzoo.backend.torch_trace import traced
 
 ALIGNMENT = 256  # bytes, at which arrays begin in what is moved to the GPU at once
 LARGE = 1 << 16  # numbers, of which what works on lists of arrays gives each to one processor alone

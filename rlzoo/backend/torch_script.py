@@ -1,4 +1,4 @@
-"""Recorded programs on PyTorch: traced without a compiler (`make_fx`, `jit.trace`, `freeze`), folds as loops."""
+"""Recorded programs on PyTorch: traced without a compiler, then `jit.trace` and `freeze`, folds as loops."""
 
 from __future__ import annotations
 
@@ -7,28 +7,10 @@ from functools import lru_cache
 
 import torch
 
-from rlzoo.backend import staging
+from rlzoo.backend.torch_trace import traced
 
 FUSED_ADAM = torch.ops.aten._fused_adamw.tensor_lr
 PROFILED = 3  # calls of a program after which TorchScript does not change it any more
-
-
-@torch.inference_mode(False)  # what is differentiated must not be of that mode
-@torch.no_grad()
-def traced(engine, program, arrays, in_place_of):
-    """A straight program as a graph of PyTorch's operators, gradients included; some put in the place of others.
-
-    `engine` is the backend module whose ops the program is run by.
-    """
-    from torch.fx.experimental.proxy_tensor import make_fx
-
-    copies = [array.clone() for array in arrays]
-    module = make_fx(lambda *leaves: tuple(staging.run(program, engine, leaves)))(*copies)
-    for node in module.graph.nodes:
-        node.target = in_place_of.get(node.target, node.target)
-    module.graph.eliminate_dead_code()
-    module.recompile()
-    return module
 
 
 @torch.inference_mode(False)
@@ -36,7 +18,7 @@ def traced(engine, program, arrays, in_place_of):
 def _scripted(engine, program, arrays):
     module = traced(engine, program, arrays, IN_PLACE_OF).eval()  # which freezing asks for
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # make_fx's constants: they are meant to be constants
+        warnings.simplefilter("ignore")  # of constants: they are meant to be
         arrays = tuple(array.clone() for array in arrays)
         return torch.jit.freeze(torch.jit.trace(module, arrays, check_trace=False))
 

@@ -3,8 +3,10 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from engines import require
 
 from rlzoo.backend import cache
@@ -14,35 +16,74 @@ import sys
 import numpy as np
 from rlzoo import PPO
 
-agent = PPO("CartPole-v1", backend="jax", n_envs=2, n_steps=8, batch_size=8, hidden=(8,), n_epochs=1).learn(32)
+agent = PPO("CartPole-v1", backend=sys.argv[2], n_envs=2, n_steps=8, batch_size=8, hidden=(8,), n_epochs=1).learn(32)
 np.save(sys.argv[1], agent.flat)
 """
 
 
-def train(tmp_path, name, **variables):
+ENGINES = ("jax", "tensorflow")  # that keep what they compile
+THEIRS = ("JAX_", "TF_XLA_FLAGS")
+
+
+def train(tmp_path, name, engine, **variables):
     """The parameters that a process of its own ends with."""
     path = tmp_path / name
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")} | variables
-    subprocess.run([sys.executable, "-c", TRAIN, path], env=environment, check=True, timeout=120)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(THEIRS)} | variables
+    subprocess.run([sys.executable, "-c", TRAIN, path, engine], env=environment, check=True, timeout=120)
     return np.load(f"{path}.npy")
 
 
-def test_the_second_start_compiles_nothing_and_learns_the_same(tmp_path):
-    require("jax")
-    kept = tmp_path / "kept"
-    first = train(tmp_path, "first", RLZOO_CACHE=str(kept))
-    files = {file.name: file.stat().st_mtime_ns for file in (kept / "jax").glob("*-cache")}
+def kept_in(folder):
+    return {file: file.stat().st_mtime_ns for pattern in ("*-cache", "*.pb") for file in folder.rglob(pattern)}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_second_start_compiles_nothing_and_learns_the_same(tmp_path, engine):
+    require(engine)
+    kept = tmp_path / "kept here"
+    first = train(tmp_path, "first", engine, RLZOO_CACHE=str(kept))
+    files = kept_in(kept / engine)
     assert files
-    second = train(tmp_path, "second", RLZOO_CACHE=str(kept))
-    assert {file.name: file.stat().st_mtime_ns for file in (kept / "jax").glob("*-cache")} == files
-    without = train(tmp_path, "without", RLZOO_CACHE="off")
+    second = train(tmp_path, "second", engine, RLZOO_CACHE=str(kept))
+    assert kept_in(kept / engine) == files
+    without = train(tmp_path, "without", engine, RLZOO_CACHE="off")
     assert first.tobytes() == second.tobytes() == without.tobytes()
 
 
-def test_what_the_user_told_jax_stands(tmp_path):
+def test_broken_files_are_compiled_anew(tmp_path):
+    require("tensorflow")
+    first = train(tmp_path, "first", "tensorflow", RLZOO_CACHE=str(tmp_path / "kept"))
+    for file in kept_in(tmp_path / "kept"):
+        file.write_bytes(file.read_bytes()[:3000])
+    second = train(tmp_path, "second", "tensorflow", RLZOO_CACHE=str(tmp_path / "kept"))
+    assert all(file.stat().st_size > 3000 for file in kept_in(tmp_path / "kept"))
+    assert first.tobytes() == second.tobytes()
+
+
+def test_what_the_user_told_the_engine_stands(tmp_path):
     require("jax")
-    train(tmp_path, "theirs", RLZOO_CACHE=str(tmp_path / "ours"), JAX_COMPILATION_CACHE_DIR=str(tmp_path / "theirs"))
+    train(tmp_path, "a", "jax", RLZOO_CACHE=str(tmp_path / "ours"), JAX_COMPILATION_CACHE_DIR=str(tmp_path / "theirs"))
+    require("tensorflow")
+    flags = f"--tf_xla_persistent_cache_directory={tmp_path}/tensorflow"
+    train(tmp_path, "b", "tensorflow", RLZOO_CACHE=str(tmp_path / "ours"), TF_XLA_FLAGS=flags)
     assert not (tmp_path / "ours").exists()
+    assert kept_in(tmp_path / "tensorflow")
+
+
+def test_what_tensorflow_keeps_is_for_a_version_and_a_processor(tmp_path, monkeypatch):
+    monkeypatch.setenv("RLZOO_CACHE", str(tmp_path))
+    monkeypatch.setattr(cache.importlib.metadata, "version", lambda name: "2.21.0")
+    here = cache.tensorflow_folder()
+    assert here.parent == tmp_path / "tensorflow" / "2.21.0"
+    monkeypatch.setattr(cache.Path, "read_text", lambda path, encoding: "model name : Another\nflags : fpu\n")
+    assert cache.tensorflow_folder().parent == here.parent
+    assert cache.tensorflow_folder() != here
+
+
+def test_nothing_is_kept_on_a_full_disk(tmp_path, monkeypatch):
+    monkeypatch.setenv("RLZOO_CACHE", str(tmp_path))
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: SimpleNamespace(free=cache.ROOM))
+    assert cache.folder("jax") is None
 
 
 def test_where_it_is(tmp_path, monkeypatch):
