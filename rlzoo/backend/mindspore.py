@@ -21,7 +21,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import ops
 
-from rlzoo.backend import recorder, tree
+from rlzoo.backend import mindspore_cache, recorder, tree
 from rlzoo.backend.source import Module
 
 PRODUCT = ops.MatMul()
@@ -337,6 +337,8 @@ def compile(function, device="cpu", donate=False):
             module = Module(__name__)
             name = module.function(program)
             compiled[key] = ms.jit(getattr(module.load(asarray), name)), program.structure
+            with mindspore_cache.kept(module, leaves):
+                compiled[key][0](*leaves)
         call, result = compiled[key]
         return tree.unflatten(result, list(call(*leaves)))
 

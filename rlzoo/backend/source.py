@@ -59,7 +59,7 @@ class Module:
     def load(self, asarray: Callable[[np.ndarray], Any]) -> ModuleType:
         """The module, imported from a file of a folder that goes with the process; constants as the engine's arrays."""
         name = f"rlzoo_generated_{next(_NUMBER)}"
-        path = os.path.join(_folder(), name + ".py")
+        path = os.path.join(folder(), name + ".py")
         with open(path, "w", encoding="utf-8") as file:
             file.write(self.text)
         spec = importlib.util.spec_from_file_location(name, path)
@@ -73,7 +73,7 @@ class Module:
 
 
 @cache
-def _folder() -> str:
+def folder() -> str:
     folder = tempfile.mkdtemp(prefix="rlzoo-generated-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder

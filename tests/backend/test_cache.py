@@ -21,8 +21,8 @@ np.save(sys.argv[1], agent.flat)
 """
 
 
-ENGINES = ("jax", "tensorflow")  # that keep what they compile
-THEIRS = ("JAX_", "TF_XLA_FLAGS")
+ENGINES = ("jax", "tensorflow", "mindspore")  # that keep what they compile
+THEIRS = ("JAX_", "TF_XLA_FLAGS", "MS_COMPILER")
 
 
 def train(tmp_path, name, engine, **variables):
@@ -34,7 +34,9 @@ def train(tmp_path, name, engine, **variables):
 
 
 def kept_in(folder):
-    return {file: file.stat().st_mtime_ns for pattern in ("*-cache", "*.pb") for file in folder.rglob(pattern)}
+    """The files with compilations below a folder, and when each was written."""
+    files = [file for pattern in ("*-cache", "*.pb", "*.mindir") for file in folder.rglob(pattern)]
+    return {file: file.stat().st_mtime_ns for file in files}
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -50,12 +52,13 @@ def test_the_second_start_compiles_nothing_and_learns_the_same(tmp_path, engine)
     assert first.tobytes() == second.tobytes() == without.tobytes()
 
 
-def test_broken_files_are_compiled_anew(tmp_path):
-    require("tensorflow")
-    first = train(tmp_path, "first", "tensorflow", RLZOO_CACHE=str(tmp_path / "kept"))
+@pytest.mark.parametrize("engine", ["tensorflow", "mindspore"])
+def test_broken_files_are_compiled_anew(tmp_path, engine):
+    require(engine)
+    first = train(tmp_path, "first", engine, RLZOO_CACHE=str(tmp_path / "kept"))
     for file in kept_in(tmp_path / "kept"):
         file.write_bytes(file.read_bytes()[:3000])
-    second = train(tmp_path, "second", "tensorflow", RLZOO_CACHE=str(tmp_path / "kept"))
+    second = train(tmp_path, "second", engine, RLZOO_CACHE=str(tmp_path / "kept"))
     assert all(file.stat().st_size > 3000 for file in kept_in(tmp_path / "kept"))
     assert first.tobytes() == second.tobytes()
 
@@ -66,8 +69,35 @@ def test_what_the_user_told_the_engine_stands(tmp_path):
     require("tensorflow")
     flags = f"--tf_xla_persistent_cache_directory={tmp_path}/tensorflow"
     train(tmp_path, "b", "tensorflow", RLZOO_CACHE=str(tmp_path / "ours"), TF_XLA_FLAGS=flags)
+    require("mindspore")
+    train(tmp_path, "c", "mindspore", RLZOO_CACHE=str(tmp_path / "ours"), MS_COMPILER_CACHE_ENABLE="0")
     assert not (tmp_path / "ours").exists()
     assert kept_in(tmp_path / "tensorflow")
+
+
+TWO = """
+import sys
+import numpy as np
+from rlzoo import DQN, PPO
+
+agents = [PPO("CartPole-v1", backend="mindspore", n_envs=2, n_steps=8, batch_size=8, hidden=(8,), n_epochs=1),
+          DQN("CartPole-v1", backend="mindspore", learning_starts=8, train_freq=8, gradient_steps=1, hidden=(8,))]
+for agent in agents if sys.argv[2] == "forth" else agents[::-1]:
+    agent.learn(32)
+np.save(sys.argv[1], np.concatenate([agent.flat for agent in agents]))
+"""
+
+
+def test_mindspore_finds_each_program_whatever_was_compiled_before_it(tmp_path):
+    require("mindspore")
+    environment = os.environ | {"RLZOO_CACHE": str(tmp_path / "kept")}
+    flats, kept = [], []
+    for name in ("forth", "back"):
+        subprocess.run([sys.executable, "-c", TWO, tmp_path / name, name], env=environment, check=True, timeout=120)
+        flats.append(np.load(tmp_path / f"{name}.npy"))
+        kept.append(kept_in(tmp_path / "kept"))
+    assert kept[0] == kept[1] and len(kept[0]) == 2
+    assert flats[0].tobytes() == flats[1].tobytes()
 
 
 def test_what_tensorflow_keeps_is_for_a_version_and_a_processor(tmp_path, monkeypatch):
