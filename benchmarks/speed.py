@@ -36,6 +36,7 @@ REFERENCE = "sb3"
 BY_HAND = ("jax", "tensorflow", "torch")
 PARTS = ("by-hand", "acting", "solve", "floor", "jobs", "memory")
 EVALUATE_EVERY, SOLVED = 10_000, 475  # steps, mean return of 20 episodes
+SEEDS_TO_SOLVE = range(101, 112)  # none of those that settings were tuned on; eleven, for what a seed needs is luck
 
 
 def main() -> None:
@@ -57,7 +58,7 @@ def main() -> None:
         keep(report, "acting", medians([run(ours("acting")) for _ in range(options.repeats)]))
         print(f"acting: {report['acting']}", flush=True)
     if "solve" in parts:
-        keep(report, "solve", solving(options.engines, range(options.repeats), options.peers_python))
+        keep(report, "solve", solving(options.engines, SEEDS_TO_SOLVE, options.peers_python))
     for job in options.jobs if "floor" in parts else ():
         keep(report["floor"], job, run(ours("floor", job)), report["dates"]["floor"])
     write(report)
