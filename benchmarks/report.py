@@ -71,8 +71,8 @@ def _solve(rows: dict[str, Any]) -> list[str]:
         "The whole process, imports and compiling included: `rlzoo train` with PPO, an evaluation of 20 episodes every",
         "10,000 steps, to the first of at least 475; beside Stable-Baselines3 with the same evaluations. Each has the",
         "settings published for it: RL Zoo's there, here those but n_envs and gae_lambda, tuned on seeds 0 to 47.",
-        "How many steps a seed needs is luck on both sides, so there are eleven, others than those; what was compiled is",
-        "found on disk from the second on. Seconds for all 100,000 steps stand under ppo-cartpole.",
+        "How many steps a seed needs is luck on both sides, so there are eleven, others than those. What was compiled",
+        "is found on disk from the second on. Seconds for all 100,000 steps stand under ppo-cartpole.",
         "", "| | median, s | of sb3 | each seed, s | steps |", "|---|---|---|---|---|",
     ]  # fmt: skip
     for name, row in rows.items():

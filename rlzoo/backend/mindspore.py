@@ -11,7 +11,6 @@ import io
 import os
 import sys
 import threading
-from builtins import max as builtins_max
 
 os.environ.setdefault("GLOG_v", "3")  # errors only; read when MindSpore is imported
 # Calls run in the thread that makes them: behind a queue that thread would wait busily, in the way of those that work.
@@ -242,6 +241,14 @@ def adam(flat, gradient, first, second, count, learning_rate, beta1, beta2, epsi
     return moved, first, second
 
 
+def _with_zeros(x, axis, count):
+    """So many zeros after `x` along an axis. The gradient of `ops.pad` is wrong from the second call on."""
+    if count <= 0:
+        return x
+    shape = x.shape[:axis] + (count,) + x.shape[axis + 1 :]  # noqa: RUF005  (MindSpore's parser: no unpacking)
+    return ops.concat((x, ops.zeros(shape, x.dtype)), axis)
+
+
 def conv2d(x, kernel, stride):
     """By space-to-depth, crops and one matmul: the CPU's own convolution takes twenty times as long."""
     n, height, width, channels = x.shape
@@ -249,12 +256,9 @@ def conv2d(x, kernel, stride):
     down, across = (kernel.shape[0] + stride - 1) // stride, (kernel.shape[1] + stride - 1) // stride
     filters = kernel.shape[3]  # the kernel is `down` by `across` blocks of stride × stride pixels
     below, beside = down * stride - kernel.shape[0], across * stride - kernel.shape[1]
-    if below + beside > 0:
-        kernel = ops.pad(kernel, (0, 0, 0, 0, 0, beside, 0, below))
+    kernel = _with_zeros(_with_zeros(kernel, 0, below), 1, beside)
     tall, wide = (rows - 1 + down) * stride, (columns - 1 + across) * stride
-    if tall > height or wide > width:
-        x = ops.pad(x, (0, 0, 0, builtins_max(wide - width, 0), 0, builtins_max(tall - height, 0)))
-    x = x[:, :tall, :wide, :]
+    x = _with_zeros(_with_zeros(x, 1, tall - height), 2, wide - width)[:, :tall, :wide, :]
     depth = stride * stride * channels
     x = ops.reshape(x, (n, tall // stride, stride, wide // stride, stride, channels))
     x = ops.reshape(ops.transpose(x, (0, 1, 3, 2, 4, 5)), (n, tall // stride, wide // stride, depth))
@@ -336,9 +340,11 @@ def compile(function, device="cpu", donate=False):
             program = recorder.record(function, examples)
             module = Module(__name__)
             name = module.function(program)
-            compiled[key] = ms.jit(getattr(module.load(asarray), name)), program.structure
+            call = ms.jit(getattr(module.load(asarray), name))
             with mindspore_cache.kept(module, leaves):
-                compiled[key][0](*leaves)
+                outputs = call(*leaves)
+            compiled[key] = call, program.structure
+            return tree.unflatten(program.structure, list(outputs))
         call, result = compiled[key]
         return tree.unflatten(result, list(call(*leaves)))
 
