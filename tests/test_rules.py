@@ -37,7 +37,7 @@ BELOW = {  # the rooms that each room may import; `errors` and the package itsel
     "core": set(),
 }
 FRAMEWORK_FREE = {"algorithms", "nn", "policies", "buffers", "training"}
-LONG = {"backend/ops.py": 330, "backend/mindspore.py": 365}  # in one piece for a reason
+LONG = {"backend/ops.py": 330, "backend/mindspore.py": 360}  # in one piece for a reason
 
 
 def name_of(file):

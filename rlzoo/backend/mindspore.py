@@ -336,15 +336,12 @@ def compile(function, device="cpu", donate=False):
         leaves = [asarray(leaf) for leaf in leaves]
         key = (structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
         if key not in compiled:
-            examples = tree.unflatten(structure, [to_numpy(leaf) for leaf in leaves])
-            program = recorder.record(function, examples)
+            program = recorder.record(function, tree.unflatten(structure, [to_numpy(leaf) for leaf in leaves]))
             module = Module(__name__)
             name = module.function(program)
-            call = ms.jit(getattr(module.load(asarray), name))
+            compiled[key] = ms.jit(getattr(module.load(asarray), name)), program.structure
             with mindspore_cache.kept(module, leaves):
-                outputs = call(*leaves)
-            compiled[key] = call, program.structure
-            return tree.unflatten(program.structure, list(outputs))
+                return tree.unflatten(program.structure, list(compiled[key][0](*leaves)))
         call, result = compiled[key]
         return tree.unflatten(result, list(call(*leaves)))
 
