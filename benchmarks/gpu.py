@@ -1,4 +1,4 @@
-"""Speed on a GPU, in steps a second, of rlzoo on JAX and PyTorch, and of Stable-Baselines3 where it is installed.
+"""Speed on a GPU, in steps a second, of rlzoo on PyTorch and JAX, and of Stable-Baselines3 where it is installed.
 
     python -m benchmarks.gpu [--jobs ppo-images ...] [--repeats 3]
 
@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks.jobs import ON_A_GPU
 from benchmarks.speed import keep, kept, ours, run, summary, write
 
-ENGINES = ("jax", "torch")
+ENGINES = ("torch", "jax")
 
 
 def main() -> None:
@@ -38,9 +38,9 @@ def main() -> None:
                 measured = run(command)
                 rows[job].setdefault(name, []).append(measured)
                 print(f"{repeat + 1}/{options.repeats} {job} {name}: {measured}", flush=True)
-            jobs[job] = summary(ON_A_GPU[job], rows[job])
-            keep(report, "gpu", on | {"jobs": jobs})
-            write(report)  # what is measured is kept, whatever becomes of the rest
+                jobs[job] = summary(ON_A_GPU[job], rows[job])
+                keep(report, "gpu", on | {"jobs": jobs})
+                write(report)  # what is measured is kept, whatever becomes of the rest
 
 
 def contenders(job: str) -> dict[str, list[str]]:
