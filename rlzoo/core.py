@@ -43,8 +43,8 @@ class Backend(Protocol):
     def asarray(self, x: Any, device: str) -> Array:
         """A NumPy array on the engine."""
 
-    def to_numpy(self, x: Array) -> np.ndarray:
-        """An array of the engine, copied to NumPy."""
+    def view(self, x: Array) -> np.ndarray:
+        """An array of the engine as NumPy sees it, mostly in the same memory: to be read before the next call."""
 
     def device(self, name: str) -> str | None:
         """"cpu" or "cuda" for what was asked (or "auto"); None where the engine sees no such device."""

@@ -12,10 +12,15 @@ def single(arguments):
     return tree.map(lambda leaf: leaf.astype(np.float32) if leaf.dtype == np.float64 else leaf, arguments)
 
 
+def copied(engine):
+    """A function that copies an array of the engine to NumPy."""
+    return lambda x: np.array(engine.view(x))
+
+
 def compiled(engine, function, *arguments):
     """`function` compiled on the engine, its outputs as NumPy arrays; that a second call gives the same is held too."""
     call, inputs = engine.compile(function), single(arguments)
-    first, second = (tree.map(engine.to_numpy, call(*inputs)) for _ in range(2))
+    first, second = (tree.map(copied(engine), call(*inputs)) for _ in range(2))
     for one, other in zip(tree.flatten(first)[0], tree.flatten(second)[0], strict=True):
         np.testing.assert_array_equal(one, other, "the second call differs")
     return second
@@ -23,7 +28,7 @@ def compiled(engine, function, *arguments):
 
 def uncompiled(engine, function, *arguments):
     """`function` run op by op on the engine, its outputs as NumPy arrays."""
-    return tree.map(engine.to_numpy, function(*tree.map(engine.asarray, single(arguments))))
+    return tree.map(copied(engine), function(*tree.map(engine.asarray, single(arguments))))
 
 
 def reference(function, *arguments):

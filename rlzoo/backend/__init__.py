@@ -1,7 +1,7 @@
 """The engines: one module each, with the same ops (`ops`) and verbs.
 
-`Engine` is one of them, chosen for an agent: its name, its device, and the verbs `compile`, `asarray` and `to_numpy`.
-The framework is imported when the engine is first used.
+`Engine` is one of them, chosen for an agent: its name, its device, and the verbs `compile`, `asarray`, `view` and
+`to_numpy`. The framework is imported when the engine is first used.
 """
 
 from __future__ import annotations
@@ -91,6 +91,10 @@ class Engine:
         available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return getattr(compiled, "threads", available)
 
+    def view(self, x: Any) -> np.ndarray:
+        """An array, NumPy's or this engine's, mostly in the memory that it has: to be read before the next call."""
+        return x if isinstance(x, np.ndarray) else self.module.view(x)
+
     def to_numpy(self, arrays: Any) -> Any:
         """The same tree with NumPy arrays, copied."""
-        return tree.map(lambda x: x.copy() if isinstance(x, np.ndarray) else self.module.to_numpy(x), arrays)
+        return tree.map(lambda x: np.array(self.view(x)), arrays)

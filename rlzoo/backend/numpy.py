@@ -132,7 +132,7 @@ def asarray(x, device="cpu"):
     return np.asarray(x)
 
 
-def to_numpy(x):
+def view(x):
     return np.asarray(x)
 
 

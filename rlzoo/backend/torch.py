@@ -206,8 +206,8 @@ def asarray(x, device="cpu"):
     return x if isinstance(x, torch.Tensor) else torch.from_numpy(np.asarray(x)).to(device)
 
 
-def to_numpy(x):
-    return torch_graphs.to_numpy(x.detach()) if x.is_cuda else x.detach().numpy().copy()
+def view(x):
+    return torch_graphs.pinned(x.detach()).numpy() if x.is_cuda else x.detach().numpy()
 
 
 def device(name):

@@ -40,10 +40,11 @@ class Actor:
 
     def _sync(self) -> None:
         """Bring the parameters to NumPy, where they act: into `flat`, which `params` are views of."""
-        flat = self.engine.to_numpy(self.state["parameters"])
+        parameters = self.engine.view(self.state["parameters"])
         if not hasattr(self, "flat"):
-            self.flat, self.params = flat, self.layout.split(flat)
-        np.copyto(self.flat, flat)
+            self.flat = np.empty_like(parameters)
+            self.params = self.layout.split(self.flat)
+        np.copyto(self.flat, parameters)
 
     @cached_property
     def _acts_on_engine(self) -> bool:

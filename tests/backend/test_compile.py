@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from parity import assert_close, compiled
 
-from rlzoo.backend import ops
+from rlzoo.backend import Engine, ops
 
 Pair = namedtuple("Pair", "left right")
 
@@ -39,9 +39,9 @@ def test_one_trace_for_a_shape_and_numbers_are_not_frozen(engine):
 
     call = engine.compile(function)
     for rate in (0.5, 0.25, 2.0):
-        np.testing.assert_array_equal(engine.to_numpy(call(single(1, 2), np.float32(rate))), single(1, 2) * rate)
+        np.testing.assert_array_equal(engine.view(call(single(1, 2), np.float32(rate))), single(1, 2) * rate)
     assert len(traces) == 1
-    np.testing.assert_array_equal(engine.to_numpy(call(single(1, 2, 3), np.float32(3))), single(3, 6, 9))
+    np.testing.assert_array_equal(engine.view(call(single(1, 2, 3), np.float32(3))), single(3, 6, 9))
     assert len(traces) == 2
 
 
@@ -50,14 +50,14 @@ def test_results_can_be_handed_in_again(engine):
     state = {"x": single(0, 0), "y": single(1, 2)}
     for _ in range(5):
         state = call(state["x"], state["y"])
-    np.testing.assert_array_equal(engine.to_numpy(state["x"]), single(31, 62))
+    np.testing.assert_array_equal(engine.view(state["x"]), single(31, 62))
 
 
 def test_numpy_copies_stay_as_they_were(engine):
     """A donated or shared buffer must not change under what was read from it."""
     call = engine.compile(lambda x: x + 1.0)
     state = call(single(1, 2))
-    kept = engine.to_numpy(state)
+    kept = Engine(engine.__name__.rpartition(".")[2], "cpu").to_numpy(state)
     for _ in range(3):
         state = call(state)
     kept += 0.0  # and it can be written
@@ -68,7 +68,7 @@ SCRIPT = """
 import numpy as np
 from rlzoo.backend import mindspore, ops
 call = mindspore.compile(lambda x: ops.value_and_grad(lambda p: (ops.sum(p[0] * p[0]), None), [x])[2][0] + 1.0)
-print(mindspore.to_numpy(call(np.array([1, 2], np.float32))).tolist())
+print(mindspore.view(call(np.array([1, 2], np.float32))).tolist())
 """
 
 
