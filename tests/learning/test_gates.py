@@ -3,9 +3,8 @@
 The seeds were fixed before any run; what is tuned is tuned on others. What agents reached that were broken by one
 line (jax, seed 101):
 
-- ppo_kl: advantages given to the wrong steps 17; the penalty adapted the wrong way 453, without a penalty 500: that it
-  holds the divergence is for `tests/algorithms/test_trust_regions.py`. With rollouts of 32 steps, as are published for
-  the clipped objective, 3 of 114 tuning seeds unlearn what they could; with 128 none of 144.
+- ppo_kl: of six tuning seeds the best reaches -1276 with the penalty adapted the wrong way and -1406 without it; twelve
+  tuning seeds of the whole end at -229 or more. CartPole forgives both.
 - a2c: advantages given to the wrong steps 443; ends of episodes overlooked 10.
 - reinforce: the same two 22 and 9.
 - trpo: advantages given to the wrong steps −1444; the gradient for the natural direction −1169; a critic that is not
@@ -21,7 +20,7 @@ from rlzoo.training.callbacks import Evaluate
 
 GATES = {  # algorithm, what it is given, environment, mean return of 20 evaluation episodes
     "ppo": ("ppo", {}, "CartPole-v1", 475.0),
-    "ppo_kl": ("ppo", {"objective": "kl", "n_steps": 128, "steps": 200_000}, "CartPole-v1", 475.0),
+    "ppo_kl": ("ppo", {"objective": "kl", "learning_rate": 3e-3}, "Pendulum-v1", -300.0),
     "a2c": ("a2c", {}, "CartPole-v1", 475.0),
     "reinforce": ("reinforce", {}, "CartPole-v1", 475.0),
     "trpo": ("trpo", {}, "Pendulum-v1", -250.0),
