@@ -13,5 +13,5 @@ class UserError(ValueError):
 def nearest(value: str, valid: Iterable[str]) -> str:
     """" — did you mean X?" if some valid name is near, else the empty string."""
     by_lower = {name.lower(): name for name in valid}
-    found = difflib.get_close_matches(str(value).lower(), by_lower, n=1, cutoff=0.5)
+    found = difflib.get_close_matches(str(value).lower(), by_lower, n=1, cutoff=0.6)
     return f" — did you mean {by_lower[found[0]]!r}?" if found else ""

@@ -41,6 +41,10 @@ def spec_of(env: Any) -> gym.envs.registration.EnvSpec | None:
             raise UserError(f"environment {env!r}: cannot import {module!r} ({error})") from None
     try:
         return gym.spec(name)
+    except gym.error.NamespaceNotFound:
+        space = name.partition("/")[0]
+        mend = f"{module!r} registers none" if module else f"name the module that does, package.module:{name}"
+        raise UserError(f"unknown environment {env!r}: nothing registers names in {space}/; {mend}") from None
     except gym.error.Error as error:
         if isinstance(error, gym.error.DeprecatedEnv | gym.error.VersionNotFound) or name not in gym.registry:
             near = nearest(name, gym.registry) or f" ({error})"
