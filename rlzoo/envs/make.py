@@ -47,7 +47,7 @@ def spec_of(env: Any) -> gym.envs.registration.EnvSpec | None:
         raise UserError(f"unknown environment {env!r}: nothing registers names in {space}/; {mend}") from None
     except gym.error.Error as error:
         if isinstance(error, gym.error.DeprecatedEnv | gym.error.VersionNotFound) or name not in gym.registry:
-            near = nearest(name, gym.registry) or f" ({error})"
+            near = nearest(name, gym.registry, 0.6) or f" ({error})"
             raise UserError(f"unknown environment {env!r}{near}; `rlzoo list envs` names those known") from None
         raise UserError(f"environment {env!r}: {error}") from None
 
