@@ -9,6 +9,8 @@ import typer
 from rlzoo.cli.output import print_table
 from rlzoo.errors import UserError, nearest
 
+ADAPTERS = ("GymV21Environment", "GymV26Environment")  # ways to make old environments, which are none themselves
+
 
 def list_names(what: Annotated[str, typer.Argument(metavar="algos|envs|backends", help="What to list.")]) -> None:
     """List algorithms, environments or engines."""
@@ -26,7 +28,7 @@ def _list_algorithms() -> None:
 
 
 def _list_environments() -> None:
-    """Those with published hyperparameters first, then all others that Gymnasium has registered."""
+    """Those with published hyperparameters first, then the newest version of every other that Gymnasium knows."""
     import gymnasium
 
     from rlzoo.algorithms import ALGORITHMS
@@ -37,7 +39,10 @@ def _list_environments() -> None:
         for env in published_environments(algorithm):
             tuned.setdefault(env, []).append(algorithm)
     rows = [[env, ", ".join(algorithms)] for env, algorithms in tuned.items()]
-    rows += [[env, ""] for env in sorted(gymnasium.registry) if env not in tuned]
+    newest: dict[tuple[str | None, str], gymnasium.envs.registration.EnvSpec] = {}
+    for spec in sorted(gymnasium.registry.values(), key=lambda spec: spec.version or 0):
+        newest[spec.namespace, spec.name] = spec
+    rows += sorted([spec.id, ""] for spec in newest.values() if spec.id not in tuned and spec.name not in ADAPTERS)
     print_table(["environment", "has hyperparameters of its own for"], rows)
 
 
