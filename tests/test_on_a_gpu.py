@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from algorithms.test_first_update import RUNS
 from engines import require
-from training.tiny_agents import Pictures
+from tiny_agents import Pictures
 
 import rlzoo
 from rlzoo.algorithms import find
