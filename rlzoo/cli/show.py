@@ -1,4 +1,4 @@
-"""`rlzoo show`: every hyperparameter, its value, where the value came from, and what it means."""
+"""`rlzoo show`: every hyperparameter, its value, where the value came from, and what it means; then the sources."""
 
 from __future__ import annotations
 
@@ -26,8 +26,14 @@ def show(
     family = family_of(env)
     resolved = resolve(kind.name, kind.Config, name_of(env), family, settings_of(settings))
     values = resolved.config.model_dump(mode="json")
-    rows = [
-        [name, as_text(values[name]), resolved.sources[name], field.description or ""]
-        for name, field in kind.Config.model_fields.items()
-    ]
+    rows, provenance = [], {}
+    for name, field in kind.Config.model_fields.items():
+        origin, _, source = resolved.sources[name].partition(" (")
+        rows.append([name, as_text(values[name]), origin, field.description or ""])
+        if source:
+            provenance[origin] = source.removesuffix(")")
     print_table(["hyperparameter", "value", "from", "what it is"], rows)
+    if provenance:
+        print()
+    for origin, source in provenance.items():
+        print(f"{origin}: {source}")
