@@ -33,7 +33,7 @@ class TD3Config(OffPolicyConfig):
     n_critics: int = Field(2, ge=1)
     """Critics; the smallest of their targets counts."""
     policy_delay: int = Field(2, ge=1)
-    """Gradient steps of the critics to one of the actor and the targets."""
+    """Gradient steps of the critics to one of the actor and, without a target_update_interval, of the targets."""
     target_noise: float = Field(0.2, ge=0.0)
     """Deviation of the noise on the target's action, where actions span −1 to 1."""
     target_noise_clip: float = Field(0.5, ge=0.0)
@@ -89,9 +89,9 @@ class TD3(OffPolicyAgent):
     def gradient_step(self, state: dict[str, Any], inputs: Any, scalars: Any) -> tuple[dict[str, Any], Any]:
         """One step of the critics; at every `policy_delay`-th, of the actor too, and the targets move by τ."""
         batch, rate = inputs["batch"], scalars["learning_rate"]
-        target = self.targets(state, batch, inputs["noise"])
+        wanted = self.targets(state, batch, inputs["noise"])
         flat, end = state["parameters"], self.actor_end
-        _, report, gradient = self.layout.value_and_grad(lambda params: self.loss(params, batch, target), flat)
+        _, report, gradient = self.layout.value_and_grad(lambda params: self.loss(params, batch, wanted), flat)
         critics, critic_optimizer = self.optimizer.update(flat[end:], gradient[end:], state["critic_optimizer"], rate)
         actor, actor_optimizer = self.optimizer.update(flat[:end], gradient[:end], state["actor_optimizer"], rate)
         count, due = state["count"] + 1.0, None
@@ -100,9 +100,11 @@ class TD3(OffPolicyAgent):
             actor, actor_optimizer = choose(due, (actor, actor_optimizer), (flat[:end], state["actor_optimizer"]))
             count = ops.where(due, 0.0 * count, count)
         parameters = ops.concat([actor, critics])
-        moved = ops.lerp(state["target"], parameters, inputs["tau"])
+        target = ops.lerp(state["target"], parameters, inputs["tau"])
+        if due is not None and self.config.target_update_interval == 0:
+            target = ops.where(due, target, state["target"])
         return {
-            "parameters": parameters, "target": moved if due is None else ops.where(due, moved, state["target"]),
+            "parameters": parameters, "target": target,
             "actor_optimizer": actor_optimizer, "critic_optimizer": critic_optimizer, "count": count,
         }, report  # fmt: skip
 

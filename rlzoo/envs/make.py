@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+import copyreg
 import importlib
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any
+from multiprocessing.connection import Connection
+from typing import Any, NoReturn
 
 import gymnasium as gym
-from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv, VectorWrapper
 
 from rlzoo.envs import native
 from rlzoo.envs.masks import MaskedActions, MaskedActionsVector
@@ -129,11 +132,12 @@ def form_of(env: VectorEnv) -> str:
 def make_separate(env: Any, n_envs: int = 1, render_mode: str | None = None, **views: Any) -> VectorEnv:
     """An environment of the same kind that shares nothing with `env`: for evaluation. Raises UserError if it cannot.
 
-    `views` are `frame_stack` and `action_masks` of `make`.
+    An object that was made by an id is made again from its spec, so what was changed of it since is not in it; one with
+    vector wrappers, or made otherwise, is copied. `views` are `frame_stack` and `action_masks` of `make`.
     """
     if isinstance(env, str):
         return make(env, n_envs, render_mode, infos=False, **views)
-    spec = spec_of(env)
+    spec = None if isinstance(env, VectorWrapper) else spec_of(env)  # a vector wrapper's is that of what it wraps
     if spec is not None:
         spec = copy.deepcopy(spec)
         if isinstance(env, VectorEnv):
@@ -143,9 +147,35 @@ def make_separate(env: Any, n_envs: int = 1, render_mode: str | None = None, **v
             made = [_single(spec, render_mode) for _ in range(n_envs)]
             return LeanSyncVectorEnv([partial(_viewed, one, **views) for one in made], infos=False)
     try:
-        return make(copy.deepcopy(env), infos=False, **views)
+        return make(_copied(env), infos=False, **views)
     except UserError:
         raise
     except Exception as error:
         name = name_of(env)
         raise UserError(f"{name} cannot be copied ({error}): pass an environment to evaluate in, env=…") from None
+
+
+def _copied(env: Any) -> Any:
+    """A deep copy; of environments in other processes, new ones in this process. Raises what copying raises."""
+    inner, memo = env.unwrapped, {}
+    if isinstance(inner, AsyncVectorEnv):
+        memo[id(inner)] = LeanSyncVectorEnv(inner.env_fns)
+    with _connections_stay():
+        return copy.deepcopy(env, memo)
+
+
+@contextmanager
+def _connections_stay() -> Iterator[None]:
+    """Refuse copies of connections to other processes, which close the original's handle once they are dropped."""
+
+    def refuse(connection: Connection) -> NoReturn:
+        raise TypeError("it holds a connection to another process")
+
+    before = copyreg.dispatch_table.get(Connection)
+    copyreg.pickle(Connection, refuse)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        del copyreg.dispatch_table[Connection]
+        if before is not None:
+            copyreg.dispatch_table[Connection] = before

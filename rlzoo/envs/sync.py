@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import Any
 
 import gymnasium as gym
@@ -36,7 +37,8 @@ class LeanSyncVectorEnv(SyncVectorEnv):
             observation, rewards[i], terminated, truncated, info = env.step(action)
             terminations[i], truncations[i] = terminated, truncated
             if terminated or truncated:
-                infos = self._add_info(infos, {"final_obs": observation, "final_info": info}, i)
+                final = deepcopy(observation)  # some environments write the next episode's first over it
+                infos = self._add_info(infos, {"final_obs": final, "final_info": info}, i)
                 observation, info = env.reset()
             if self.infos and info:
                 infos = self._add_info(infos, info, i)

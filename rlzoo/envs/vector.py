@@ -30,7 +30,8 @@ class Stepper:
 
     def __init__(self, env: VectorEnv):
         self.env, self.n_envs = env, env.num_envs
-        self.mode = AutoresetMode(env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
+        mode = getattr(env.unwrapped, "autoreset_mode", None)  # older Gymnasiums share metadata between environments
+        self.mode = AutoresetMode(mode or env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
         self.every_step_counts = self.mode is not AutoresetMode.NEXT_STEP  # no step is a reset: `valid` is always None
         self.resetting: np.ndarray | None = None  # which environments spend the next step on a reset
         space = env.single_observation_space
@@ -51,6 +52,8 @@ class Stepper:
         if not self.every_step_counts:
             if self.resetting is not None:
                 valid = ~self.resetting
+            if done is not None:
+                next_observation = copied(observation)  # some environments write the next step over it
             self.resetting = done
         elif done is not None:
             next_observation = copied(observation)

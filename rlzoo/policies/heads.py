@@ -64,11 +64,11 @@ class Head:
 
                 return clipped
             case SquashedGaussian():
-                measures = _rows(0.5 * (space.low + space.high), 0.5 * (space.high - space.low))
+                measures = _rows(0.5 * (space.low + space.high), 0.5 * (space.high - space.low), space.low, space.high)
 
                 def scaled(action: np.ndarray) -> np.ndarray:
-                    centre, half = measures(len(action))
-                    return (centre + action * half).reshape(shape)
+                    centre, half, low, high = measures(len(action))
+                    return np.minimum(np.maximum(centre + action * half, low), high).reshape(shape)  # rounding
 
                 return scaled
 

@@ -94,10 +94,13 @@ class RewardNormalizer:
     def __init__(self, n_envs: int, gamma: float, clip: float = 10.0):
         self.moments, self.running, self.gamma, self.clip = RunningMoments(()), np.zeros(n_envs), gamma, clip
 
-    def __call__(self, reward: np.ndarray, done: np.ndarray | None) -> np.ndarray:
-        """Take in one step's rewards `[N]` and give them scaled, float32. `done` is None where no episode ended."""
+    def __call__(self, reward: np.ndarray, done: np.ndarray | None, valid: np.ndarray | None = None) -> np.ndarray:
+        """Take in one step's rewards `[N]` and give them scaled, float32.
+
+        `done` is None where no episode ended, and `valid` where no environment reset instead of a step.
+        """
         self.running = self.running * self.gamma + reward
-        self.moments.update(self.running)
+        self.moments.update(self.running if valid is None else self.running[valid])
         if done is not None:
             self.running[done] = 0.0
         return self.scaled(reward)

@@ -37,6 +37,7 @@ class Actor:
     layout: Layout
     state: dict[str, Any]
     normalizers: dict[str, Any]
+    _must_reset: bool
 
     def _sync(self) -> None:
         """Bring the parameters to NumPy, where they act: into `flat`, which `params` are views of."""
@@ -157,18 +158,25 @@ class Actor:
     def evaluate(
         self, episodes: int = 20, *, seed: int | None = None, deterministic: bool = True, env: Any = None
     ) -> Evaluation:
-        """Play whole episodes in an environment of its own, seeded apart from training; training is not disturbed."""
+        """Play whole episodes in an environment of its own, seeded apart from training; training is not disturbed.
+
+        `env` is another id, or an environment that is used as it is and left open; if it is the one that is learned in,
+        learning goes on with new episodes. Without, it is made or copied from the one learned in. Raises UserError
+        where there can be no copy, and where `env` has other spaces.
+        """
         if isinstance(episodes, bool) or not isinstance(episodes, int | np.integer) or episodes < 1:
             raise UserError(f"episodes = {episodes!r} is not valid: a whole number of at least 1")
         seed = int(np.random.SeedSequence([self.seed, APART]).generate_state(1)[0] >> 1) if seed is None else seed
         rng = None if deterministic else np.random.default_rng(seed)
-        vector_env = self.separate_environment(min(episodes, 10), env=env)
+        given = env is not None and not isinstance(env, str)
+        vector_env = self._seen_as_own(env) if given else self.separate_environment(min(episodes, 10), env=env)
         try:
             self.check_fit(vector_env)
             with threadpool_limits(1, user_api="blas"):
                 return evaluate(self.player(vector_env.num_envs, rng), vector_env, episodes, seed)
         finally:
-            vector_env.close()
+            if not given:
+                vector_env.close()
 
     def player(self, n: int, rng: np.random.Generator | None) -> Callable[[Any, np.ndarray | None], np.ndarray]:
         """A function `(observation, first)` to actions that plays n episodes at a time, as `evaluate` wants it.
@@ -188,6 +196,14 @@ class Actor:
         """Environments that share nothing with those learned in, seen as the agent sees its own."""
         views = dict(frame_stack=self.config.frame_stack, action_masks=self.config.action_masks)
         return envs.make_separate(self._environment() if env is None else env, n_envs, render_mode, **views)
+
+    def _seen_as_own(self, env: Any) -> VectorEnv:
+        """An environment object as the agent sees its own."""
+        if env is self.env:
+            self._must_reset = True
+        return envs.make(
+            env, infos=False, frame_stack=self.config.frame_stack, action_masks=self.config.action_masks
+        )
 
     def _environment(self) -> Any:
         """What to make environments of; raises UserError where a checkpoint names a module that nobody vouched for."""

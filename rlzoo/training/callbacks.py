@@ -51,14 +51,22 @@ class Every(Callback):
 
 
 class Evaluate(Every):
-    """Evaluates every `steps` environment steps and logs `evaluation_return`; stops at `stop_at` if that is given."""
+    """Evaluates every `steps` environment steps and logs `evaluation_return`; stops at `stop_at` if that is given.
 
-    def __init__(self, steps: int, episodes: int = 20, stop_at: float | None = None):
+    It plays in `env`, as `agent.evaluate` takes it.
+    """
+
+    def __init__(self, steps: int, episodes: int = 20, stop_at: float | None = None, env: Any = None):
         super().__init__(steps, self.evaluate)
-        self.episodes, self.stop_at = episodes, stop_at
+        self.episodes, self.stop_at, self.env = episodes, stop_at, env
+
+    def on_start(self, agent: Any) -> None:
+        super().on_start(agent)
+        if self.env is None and not isinstance(agent.env, str):
+            agent.separate_environment().close()  # one that cannot be copied is to be known before training
 
     def evaluate(self, agent: Any) -> None:
-        result = agent.evaluate(self.episodes)
+        result = agent.evaluate(self.episodes, env=self.env)
         agent.log({"evaluation_return": result.mean_return, "evaluation_std": result.std_return})
         if self.stop_at is not None and result.mean_return >= self.stop_at:
             raise StopTraining

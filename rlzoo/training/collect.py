@@ -146,7 +146,7 @@ class Collector:
             if normalize is not None:
                 normalize.update(observation)
             if normalize_reward is not None:
-                rewards[t] = normalize_reward(reward, ended)
+                rewards[t] = normalize_reward(reward, ended, valid)
             if memory is not None:
                 memory.after(remembered)
             if valid is not None:

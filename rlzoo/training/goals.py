@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
@@ -49,9 +50,9 @@ def rewards_of(agent: Any) -> tuple[Callable[[Any, Any], np.ndarray], Callable[[
 
 def _method(env: Any, name: str, agent: Any = None) -> Any:
     """A method of one of the environments; None, or with `agent` a UserError, if it has none."""
-    one = env.unwrapped
-    one = one.envs[0].unwrapped if hasattr(one, "envs") else one
-    found = getattr(one, name, None)
+    one = env.unwrapped.envs[0] if hasattr(env.unwrapped, "envs") else env.unwrapped
+    found = one.get_wrapper_attr(name) if isinstance(one, gym.Env) and one.has_wrapper_attr(name) else None
+    found = getattr(one, name, None) if found is None else found
     if found is None and agent is not None:
         raise UserError(
             f"hindsight needs {agent.environment_name} to have {name}(achieved_goal, desired_goal, info), for arrays "
