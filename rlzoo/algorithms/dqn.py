@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from rlzoo.backend import ops, tree
 from rlzoo.nn import Adam, CategoricalReturn, ExpectedReturn
 from rlzoo.nn.losses import mean
-from rlzoo.nn.schedules import Schedule, Scheduled
+from rlzoo.nn.schedules import Schedule, Scheduled, ScheduledShare
 from rlzoo.policies import QNetwork
 from rlzoo.training.off_policy import OffPolicyAgent, OffPolicyConfig
 
@@ -36,11 +36,11 @@ class DQNConfig(OffPolicyConfig):
     """Transitions a gradient step."""
     train_freq: int = Field(4, ge=1)
     """Steps of each environment between updates."""
-    tau: Scheduled = Schedule(1.0, 1.0)
+    tau: ScheduledShare = Schedule(1.0, 1.0)
     """Share of the online parameters that a target update mixes in; 1 copies them."""
     target_update_interval: int = Field(10_000, ge=0)
     """Environment steps between target updates; 0 updates the target after every gradient step."""
-    exploration: Scheduled = Schedule(1.0, 0.05, 0.1, "linear")
+    exploration: ScheduledShare = Schedule(1.0, 0.05, 0.1, "linear")
     """Probability of a random action (ε)."""
     double: bool = True
     """Choose the next action by the online network, judge it by the target's."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from rlzoo.algorithms.dqn import DQN, DQNConfig
-from rlzoo.nn.schedules import Schedule, Scheduled
+from rlzoo.nn.schedules import Schedule, Scheduled, ScheduledShare
 
 
 class RainbowConfig(DQNConfig):
@@ -15,7 +15,7 @@ class RainbowConfig(DQNConfig):
     """Adam's step size; a schedule such as linear(1e-3, 0) is allowed."""
     adam_epsilon: float = Field(1.5e-4, gt=0.0)
     """What Adam adds to the root that it divides by (ε)."""
-    exploration: Scheduled = Schedule(0.0, 0.0)
+    exploration: ScheduledShare = Schedule(0.0, 0.0)
     """Probability of a random action (ε); the noisy layers explore."""
     dueling: bool = True
     """One stream for the state's value, one for what each action is above the mean."""

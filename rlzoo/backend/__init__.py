@@ -40,7 +40,8 @@ def choose(name: str | None = None) -> str:
                 return candidate
         raise UserError("no engine is installed: pip install 'rlzoo2[jax]' (or torch, tensorflow, mindspore)")
     if name not in (*ENGINES, "numpy"):
-        raise UserError(f"unknown backend {name!r}{nearest(name, ENGINES)} (valid: auto, {', '.join(ENGINES)})")
+        valid = f"auto, {', '.join(ENGINES)}, and numpy, which acts"
+        raise UserError(f"unknown backend {name!r}{nearest(name, ENGINES)} (valid: {valid})")
     if not is_installed(name):
         raise UserError(f"backend {name!r} is not installed: pip install 'rlzoo2[{name}]' (in a checkout: '.[{name}]')")
     return name

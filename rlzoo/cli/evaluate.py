@@ -29,8 +29,7 @@ def evaluate(
     agent = load_agent(run, env, backend)
     result = agent.evaluate(episodes, seed=seed, deterministic=not stochastic)
     if not json:
-        print(f"mean return {result.mean_return:.1f} ± {result.std_return:.1f} over {result.episodes} episodes, from "
-              f"{min(result.returns):.1f} to {max(result.returns):.1f}")  # fmt: skip
+        print(f"{result}, from {min(result.returns):.1f} to {max(result.returns):.1f}")
         return
     from json import dumps
 
@@ -40,6 +39,7 @@ def evaluate(
         "returns": result.returns,
         "lengths": result.lengths,
         "episodes": result.episodes,
+        "cut": result.cut,
         "seed": result.seed,
         "stochastic": stochastic,
         "algorithm": agent.name,

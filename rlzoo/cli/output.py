@@ -14,7 +14,9 @@ def print_table(headings: list[str], rows: list[list[str]]) -> None:
         from rich.markup import escape
         from rich.table import Table
 
-        table = Table(*headings, box=box.SIMPLE_HEAD)
+        table = Table(box=box.SIMPLE_HEAD)
+        for i, heading in enumerate(headings):
+            table.add_column(heading, no_wrap=i == 0)  # names are there to be copied
         for row in rows:
             table.add_row(*map(escape, row))
         Console().print(table)

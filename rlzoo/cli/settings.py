@@ -16,14 +16,21 @@ def whole(least: int) -> Callable[[str], int]:
 
     def parse(text: str | int) -> int:
         try:
-            number = int(text)
-        except ValueError:
+            number = int(text) if str(text).isdigit() else _exactly(float(text))
+        except (ValueError, OverflowError):
             number = least - 1
         if number < least:
             raise typer.BadParameter(f"{text!r} is not a whole number of at least {least}")
         return number
 
     return parse
+
+
+def _exactly(number: float) -> int:
+    """A whole number, such as 1e5; raises ValueError for any other, and OverflowError for infinity."""
+    if number != int(number):
+        raise ValueError
+    return int(number)
 
 
 SETTING = re.compile(r"[A-Za-z_]\w*=")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -43,12 +44,12 @@ def train(
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with the run in this folder.")] = None,
 ) -> None:
     """Train an agent in an environment, or go on with a run."""
-    if stop_at is not None and eval_every is None:
-        raise UserError("--stop-at needs evaluations: give --eval-every too, such as --eval-every 10000")
+    signal.signal(signal.SIGTERM, _interrupt)  # what ends jobs in queues and containers: as Ctrl-C
     if resume is None:
+        _check_evaluations(eval_every, stop_at)
         hyperparameters = settings_of(settings, steps=steps, n_envs=n_envs)
         agent = _new_agent(algo, env, backend, device, seed, eager, hyperparameters)
-        run, more = _new_run(out, agent, context.obj), None
+        run, more = _new_run(out, agent, context.obj, eval_every=eval_every, stop_at=stop_at), None
     else:
         keeps = {
             "algorithm": ("--algo", algo and algo.lower()),
@@ -57,15 +58,25 @@ def train(
         }
         fixed = {"--set": settings, "--n-envs": n_envs, "--out": out}
         run, more = _open_run(resume, keeps, fixed), steps
+        eval_every = run.option("eval_every") if eval_every is None else eval_every
+        stop_at = run.option("stop_at") if stop_at is None else stop_at
+        _check_evaluations(eval_every, stop_at)
         agent = _resumed_agent(run, env, backend, device, eager, more)
-        run.note_resumption(agent, context.obj)
-    if not quiet:
-        print(_headline(agent, more), f"run: {run.folder}", sep="\n", flush=True)
+        run.note_resumption(agent, context.obj, eval_every=eval_every, stop_at=stop_at)
     _learn(agent, run, more, eval_every, stop_at, quiet, is_new=resume is None)
     if quiet:
         print(run.folder)
     else:
         _print_outcome(agent, run)
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _check_evaluations(eval_every: int | None, stop_at: float | None) -> None:
+    if stop_at is not None and eval_every is None:
+        raise UserError("--stop-at needs evaluations: give --eval-every too, such as --eval-every 10000")
 
 
 # ---- a new run -------------------------------------------------------------------------------------------------------
@@ -87,10 +98,10 @@ def _new_agent(
     return agent
 
 
-def _new_run(out: Path | None, agent: Any, command: list[str]) -> Any:
+def _new_run(out: Path | None, agent: Any, command: list[str], **options: Any) -> Any:
     from rlzoo.training.run import Run
 
-    return Run.create(out, agent, command)
+    return Run.create(out, agent, command, **options)
 
 
 # ---- going on with a run ---------------------------------------------------------------------------------------------
@@ -131,12 +142,18 @@ def _learn(
     agent: Any, run: Any, more: int | None, eval_every: int | None, stop_at: float | None, quiet: bool, is_new: bool
 ) -> None:
     """Train; a start that fails leaves no folder behind, and Ctrl-C says how to go on."""
-    from rlzoo.training.callbacks import Evaluate
-
-    callbacks = [run] if eval_every is None else [run, Evaluate(eval_every, stop_at=stop_at)]
     try:
+        from rlzoo.training.callbacks import Evaluate
+
+        if not quiet:
+            print(_headline(agent, more), f"run: {run.folder}", sep="\n", flush=True)
+        callbacks = [run] if eval_every is None else [run, Evaluate(eval_every, stop_at=stop_at)]
         agent.learn(more, callbacks=callbacks, progress=not quiet)
     except KeyboardInterrupt:
+        if is_new and not run.has_checkpoint:
+            shutil.rmtree(run.folder, ignore_errors=True)
+            print("stopped before the first step: nothing was kept", file=sys.stderr)
+            raise typer.Exit(130) from None
         kept = run.latest_checkpoint()
         print(
             f"stopped at step {agent.steps:,}; {kept} has step {int(kept.name.removeprefix('step_')):,}; "
@@ -174,7 +191,7 @@ def _environments(agent: Any) -> str:
 
 def _print_outcome(agent: Any, run: Any) -> None:
     result = agent.evaluate(20)
-    print(f"mean return {result.mean_return:.1f} ± {result.std_return:.1f} over {result.episodes} episodes")
+    print(result)
     print(f"run:     {run.folder}")
     print(f"curves:  tensorboard --logdir {run.folder}")
     named = f" --env {agent.environment_name}" if ":" in agent.environment_name else ""  # a module, to be vouched for

@@ -7,7 +7,7 @@ import copyreg
 import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import partial, reduce
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
@@ -21,7 +21,7 @@ from rlzoo.envs.sync import LeanSyncVectorEnv
 from rlzoo.errors import UserError, nearest
 
 NATIVE_FROM = 8  # environments side by side; fewer CartPoles are faster one after another
-OF_MAKE_VEC = ("num_envs", "vectorization_mode", "max_episode_steps")  # what gym.make_vec adds to a spec's keywords
+OF_MAKE_VEC = ("num_envs", "vectorization_mode", "vector_kwargs", "max_episode_steps")  # which it adds to a spec
 
 
 def spec_of(env: Any) -> gym.envs.registration.EnvSpec | None:
@@ -71,6 +71,12 @@ def family_of(env: Any) -> str | None:
     if parts[0] == "ale_py":
         return "atari"
     return parts[2] if parts[:2] == ["gymnasium", "envs"] and len(parts) > 2 else None
+
+
+def limit_of(env: Any) -> int:
+    """Steps that an episode may have; 0 where that is not known."""
+    spec = spec_of(env)
+    return (spec.max_episode_steps if spec is not None else None) or 0
 
 
 def make(
@@ -139,12 +145,14 @@ def make_separate(env: Any, n_envs: int = 1, render_mode: str | None = None, **v
         return make(env, n_envs, render_mode, infos=False, **views)
     spec = None if isinstance(env, VectorWrapper) else spec_of(env)  # a vector wrapper's is that of what it wraps
     if spec is not None:
-        spec = copy.deepcopy(spec)
+        spec, wrappers = copy.deepcopy(spec), ()
         if isinstance(env, VectorEnv):
+            wrappers = spec.kwargs.pop("wrappers", ())
             for keyword in OF_MAKE_VEC:
                 spec.kwargs.pop(keyword, None)
         with suppress(ValueError):  # of a wrapper that keeps no record of its arguments: such an environment is copied
             made = [_single(spec, render_mode) for _ in range(n_envs)]
+            made = [reduce(lambda inner, wrapper: wrapper(inner), wrappers, one) for one in made]
             return LeanSyncVectorEnv([partial(_viewed, one, **views) for one in made], infos=False)
     try:
         return make(_copied(env), infos=False, **views)

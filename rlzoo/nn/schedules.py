@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer
 
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 FORM = re.compile(rf"^(linear|exponential)\(\s*({NUMBER})\s*(?:,\s*({NUMBER})\s*)?(?:,\s*({NUMBER})\s*)?\)$")
@@ -71,5 +71,19 @@ def _plain(value: Schedule) -> float | str:
     return value.start if value.kind == "constant" else str(value)
 
 
-Scheduled = Annotated[Schedule, BeforeValidator(schedule), PlainSerializer(_plain)]
-"""A config field's type: a number or a schedule."""
+def _at_least_0(value: Schedule) -> Schedule:
+    if min(value.start, value.end) < 0.0:
+        raise ValueError("a number of at least 0")
+    return value
+
+
+def _within_0_and_1(value: Schedule) -> Schedule:
+    if min(value.start, value.end) < 0.0 or max(value.start, value.end) > 1.0:
+        raise ValueError("a share within 0 and 1")
+    return value
+
+
+Scheduled = Annotated[Schedule, BeforeValidator(schedule), AfterValidator(_at_least_0), PlainSerializer(_plain)]
+"""A config field's type: a number of at least 0, or a schedule of such."""
+ScheduledShare = Annotated[Scheduled, AfterValidator(_within_0_and_1)]
+"""A config field's type: a number within 0 and 1, or a schedule of such."""

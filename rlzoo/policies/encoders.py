@@ -96,10 +96,16 @@ def encoder_for(space: spaces.Space) -> Layer:
                 f"least {SMALLEST_IMAGE}; resize or transpose them with a Gymnasium wrapper"
             )
         return ImageEncoder()
+    shape: Any = space.shape
+    if isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(shape) == 2 and min(shape) >= SMALLEST_IMAGE:
+        raise UserError(
+            f"images of shape {shape} have no axis of channels: give them one of length 1, as "
+            "GrayscaleObservation(keep_dim=True) and AtariPreprocessing(grayscale_newaxis=True) of Gymnasium do"
+        )
     if isinstance(space, spaces.Box | spaces.MultiBinary):
         return VectorEncoder()
     if isinstance(space, spaces.Discrete):
         return OneHotEncoder((int(space.n),), (int(space.start),))
     if isinstance(space, spaces.MultiDiscrete):
         return OneHotEncoder(tuple(space.nvec.ravel().tolist()), tuple(space.start.ravel().tolist()))
-    raise UserError(f"no network reads observations of {space}: flatten it with gymnasium.wrappers.FlattenObservation")
+    raise UserError(f"no network reads observations of {space}: have the environment give arrays of a fixed shape")

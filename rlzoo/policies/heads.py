@@ -129,9 +129,10 @@ def stochastic_head(space: spaces.Space, masked: bool = False) -> Head:
 def squashed_head(space: spaces.Space, algorithm: str, masked: bool = False) -> Head:
     """The head of an actor that is bounded by a tanh; raises UserError unless the space is a bounded float Box."""
     if not isinstance(space, spaces.Box) or not np.issubdtype(space.dtype, np.floating):
-        raise UserError(f"{algorithm} acts in continuous spaces (Box), not in {space}: use ppo or dqn here")
+        mend = "use float actions in the environment" if isinstance(space, spaces.Box) else "use ppo or dqn here"
+        raise UserError(f"{algorithm} acts in continuous spaces (Box of floats), not in {space}: {mend}")
     if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
-        raise UserError(f"{algorithm} needs bounded actions, not {space}: wrap with gymnasium.wrappers.RescaleAction")
+        raise UserError(f"{algorithm} needs actions between finite bounds, not {space}: give the Box such, or use ppo")
     if masked:
         raise UserError(_UNMASKED.format(space))
     count = int(np.prod(space.shape))

@@ -22,7 +22,7 @@ KEYS = {
 def to_plain(space: spaces.Space) -> dict[str, Any]:
     """A JSON-ready description of a Box, Discrete, MultiDiscrete or MultiBinary space, or a Dict or Tuple of such."""
     if isinstance(space, spaces.Box):
-        low, high = (np.where(np.isfinite(x), x, np.copysign(INFINITE, x)).tolist() for x in _bounds(space))
+        low, high = _bounds(space)
         return {"kind": "Box", "shape": list(space.shape), "dtype": str(space.dtype), "low": low, "high": high}
     if isinstance(space, spaces.Discrete):
         return {"kind": "Discrete", "n": int(space.n), "start": int(space.start)}
@@ -37,11 +37,17 @@ def to_plain(space: spaces.Space) -> dict[str, Any]:
     raise UserError(f"space {space} is not supported (Box, Discrete, MultiDiscrete, MultiBinary, Dict and Tuple are)")
 
 
-def _bounds(space: spaces.Box) -> tuple[np.ndarray, np.ndarray]:
-    """The bounds in float64, as one number where they are the same everywhere."""
-    bounds = [bound.astype(np.float64) for bound in (space.low, space.high)]
-    low, high = (np.asarray(x.flat[0]) if x.size and np.all(x == x.flat[0]) else x for x in bounds)
-    return low, high
+def _bounds(space: spaces.Box) -> tuple[Any, Any]:
+    """The bounds as plain numbers, as one number where they are the same everywhere."""
+
+    def plain(bound: np.ndarray) -> Any:
+        if bound.dtype.kind == "f":
+            bound = bound.astype(np.float64)
+            bound = np.where(np.isfinite(bound), bound, np.copysign(INFINITE, bound))
+        same = bound.size > 0 and np.all(bound == bound.flat[0])
+        return (bound.flat[0] if same else bound).tolist()
+
+    return plain(space.low), plain(space.high)
 
 
 def from_plain(plain: dict[str, Any], largest: float = math.inf) -> spaces.Space:
@@ -52,11 +58,11 @@ def from_plain(plain: dict[str, Any], largest: float = math.inf) -> spaces.Space
     kind = plain["kind"]
     if kind == "Box":
         dtype = np.dtype(str(plain["dtype"]))
-        if dtype.kind not in "fiu":
+        if dtype.kind not in "fiub":
             raise ValueError(f"a Box holds numbers, not {dtype}")
         bounds = []
         for key in ("low", "high"):
-            bound = np.broadcast_to(np.asarray(plain[key], np.float64), plain["shape"])
+            bound = np.broadcast_to(np.asarray(plain[key], np.float64 if dtype.kind == "f" else dtype), plain["shape"])
             if dtype.kind == "f":
                 bound = np.where(np.abs(bound) >= INFINITE, np.copysign(np.inf, bound), bound)
             bounds.append(bound.astype(dtype))
@@ -126,17 +132,23 @@ def is_numbers(space: spaces.Space) -> bool:
 
 
 def example(space: spaces.Space, normalized: bool = False) -> Any:
-    """One observation of zeros as it is stored: pixels stay bytes, integers int32, all else float32."""
+    """One observation of zeros as it is stored: bytes as bytes, integers as int32 if it holds them, else float32."""
 
     def zeros(leaf: Any) -> np.ndarray:
         dtype: Any = leaf.dtype
         if normalized and is_numbers(leaf):
             dtype = np.float32
         elif dtype != np.uint8:
-            dtype = np.int32 if np.issubdtype(dtype, np.integer) else np.float32
+            dtype = np.int32 if np.issubdtype(dtype, np.integer) and _fits_int32(leaf) else np.float32
         return np.zeros(leaf.shape or (), dtype)
 
     return _map(space, zeros)
+
+
+def _fits_int32(space: Any) -> bool:
+    """Whether int32 holds every value: a Box may be of larger ones, of which float32 keeps the first seven digits."""
+    least, most = np.iinfo(np.int32).min, np.iinfo(np.int32).max
+    return not isinstance(space, spaces.Box) or bool((space.low >= least).all() and (space.high <= most).all())
 
 
 def rows(space: spaces.Space, observation: Any) -> tuple[Any, bool]:

@@ -37,6 +37,7 @@ class Actor:
     layout: Layout
     state: dict[str, Any]
     normalizers: dict[str, Any]
+    steps: int
     _must_reset: bool
 
     def _sync(self) -> None:
@@ -46,6 +47,12 @@ class Actor:
             self.flat = np.empty_like(parameters)
             self.params = self.layout.split(self.flat)
         np.copyto(self.flat, parameters)
+
+    def _check_finite(self) -> None:
+        """Raises UserError once learning has diverged, before a checkpoint would take the place of a good one."""
+        if not np.isfinite(np.add.reduce(self.flat)):
+            mend = "lower learning_rate, or look for what the environment gives that is not finite"
+            raise UserError(f"{self.name} diverged by {self.steps:,} steps, parameters are not finite: {mend}")
 
     @cached_property
     def _acts_on_engine(self) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -25,7 +25,7 @@ from rlzoo.policies import Trunk
 from rlzoo.policies.normalizers import ObservationNormalizer, RewardNormalizer
 from rlzoo.training import checkpoint
 from rlzoo.training.acting import Actor
-from rlzoo.training.callbacks import Callback, StopTraining
+from rlzoo.training.callbacks import Callback, StopTraining, checked
 from rlzoo.training.collect import Collector, Episodes
 from rlzoo.training.config import Config, Resolved, resolve
 from rlzoo.training.profile import Profile
@@ -56,7 +56,10 @@ class Agent(Actor, ABC):
         **hyperparameters: Any,
     ):
         if isinstance(env, VectorEnv | gym.Env):
-            hyperparameters["n_envs"] = getattr(env, "num_envs", 1)
+            found = getattr(env, "num_envs", 1)
+            asked = hyperparameters.setdefault("n_envs", found)
+            if asked != found:
+                raise UserError(f"n_envs = {asked!r} does not fit {envs.name_of(env)}, which is {found}: leave it out")
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
             raise UserError(f"seed = {seed!r} is not valid: a whole number of at least 0")
         resolved = resolve(self.name, self.Config, envs.name_of(env), envs.family_of(env), hyperparameters)
@@ -149,12 +152,15 @@ class Agent(Actor, ABC):
             from rlzoo.training.progress import ProgressLine
 
             callbacks = [*callbacks, ProgressLine()]
-        self._callbacks = callbacks
+        self._callbacks = checked(callbacks)
         self.profile.start(self.steps)
         self._logged_at = self._checkpoint_at = self.steps
-        with threadpool_limits(1, user_api="blas"):  # NumPy's small products; the engines have threads of their own
-            self._tell("on_start")
+        with threadpool_limits(1, user_api="blas"), ExitStack() as ends:  # one for NumPy: the engines have their own
+            ends.callback(setattr, self, "_callbacks", ())
             try:
+                for callback in callbacks:
+                    callback.on_start(self)
+                    ends.callback(callback.on_end, self)
                 while self.steps < self.total_steps:
                     self._one_phase()
             except StopTraining:
@@ -164,9 +170,6 @@ class Agent(Actor, ABC):
             except BaseException:
                 self._must_reset = True  # the environments may be in the middle of a step
                 raise
-            finally:
-                self._tell("on_end")
-                self._callbacks = ()
         return self
 
     def _one_phase(self) -> None:
@@ -178,6 +181,7 @@ class Agent(Actor, ABC):
         with self.profile("log"):
             if at_checkpoint or self.steps - self._logged_at >= LOG_EVERY:
                 self._logged_at = self.steps  # at checkpoints too, so that a resumed run logs at the same steps
+                self._check_finite()
                 if metrics is not None:
                     self.last_metrics = dict(zip(self.metrics, self.engine.to_numpy(metrics).tolist(), strict=True))
                     self.log(self.last_metrics)
@@ -193,8 +197,12 @@ class Agent(Actor, ABC):
 
     def _is_checkpoint(self, before: int, after: int) -> bool:
         """Whether a phase from `before` to `after` steps ends at a checkpoint."""
-        every = self.config.checkpoint_every or max(self.total_steps // 10, 1)
+        every = self.config.checkpoint_every or max(self.total_steps // 10, self._longest_episodes, 1)
         return after // every > before // every or after >= self.total_steps
+
+    @cached_property
+    def _longest_episodes(self) -> int:
+        return self.config.n_envs * envs.limit_of(self.env)
 
     def _checkpoint(self) -> None:
         self._must_reset, self._checkpoint_at = True, self.steps
@@ -260,6 +268,11 @@ class Agent(Actor, ABC):
         `replay` includes the replay buffer, which exact resuming of an off-policy agent needs.
         """
         return checkpoint.save(self, path, replay)
+
+    @classmethod
+    def load(cls, path: str | Path, **options: Any) -> Self:
+        """The agent of this class saved at `path`, with the options of `rlzoo.load`: for classes of your own too."""
+        return checkpoint.load(path, lambda name: cls, **options)
 
     def arrays(self, replay: bool = False) -> dict[str, Any]:
         """All arrays that the next step depends on, as a nested dict of NumPy arrays."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rlzoo.errors import UserError
@@ -31,6 +32,15 @@ class Callback:
 
 class StopTraining(Exception):
     """Raised in a callback to end training early."""
+
+
+def checked(callbacks: Any) -> Sequence[Callback]:
+    """The callbacks; raises UserError if they are not a sequence of such."""
+    for callback in callbacks if isinstance(callbacks, Sequence) else [callbacks]:
+        if not isinstance(callback, Callback) or callback is callbacks:
+            mend = "callbacks is a list of Callback objects, such as [Every(1000, function)]"
+            raise UserError(f"callback {callback!r} is not valid: {mend}")
+    return callbacks
 
 
 class Every(Callback):

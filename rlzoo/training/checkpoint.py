@@ -5,6 +5,7 @@ Nothing is pickled or evaluated, no module named in a file is imported: a strang
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -43,6 +44,8 @@ class Manifest(BaseModel):
 
     format: int
     algorithm: str
+    kind: str = ""  # the name of the agent's class
+    sha256: str = ""  # of the file of the arrays
     environment: str
     environment_is_id: bool
     observation_space: dict[str, Any]
@@ -70,7 +73,9 @@ def save(agent: Any, path: str | Path, replay: bool = False) -> Path:
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
         save_file(dict(_flat(agent.arrays(replay))), beside / ARRAYS)
-        (beside / MANIFEST).write_text(json.dumps(manifest(agent), indent=1), encoding="utf-8")
+        described = manifest(agent) | {"sha256": _digest(beside / ARRAYS)}
+        (beside / MANIFEST).write_text(json.dumps(described, indent=1), encoding="utf-8")
+        shutil.copymode(beside / MANIFEST, beside / ARRAYS)  # which was written for its owner alone
         for name in (ARRAYS, MANIFEST):
             with open(beside / name, "rb") as file:
                 os.fsync(file.fileno())
@@ -99,6 +104,7 @@ def manifest(agent: Any) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "algorithm": agent.name,
+        "kind": type(agent).__name__,
         "environment": agent.environment_name,
         "environment_is_id": isinstance(agent.env, str),
         "observation_space": to_plain(agent.observation_space),
@@ -137,17 +143,27 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The manifest and the arrays by name of a checkpoint folder; raises UserError if it is not whole."""
     found = read_manifest(path)
     try:
+        if found["sha256"] not in ("", _digest(path / ARRAYS)):
+            raise ValueError(f"its content is not what {MANIFEST} says")
         return found, load_file(path / ARRAYS)
     except Exception as error:  # whatever a stranger's header provokes
         damage = _brief(error)
     raise UserError(f"checkpoint {path / ARRAYS} is truncated or damaged ({damage}): {MEND}")
 
 
-def load(path: str | Path, find: Callable[[str], Any], env: Any, backend: str | None, device: str, eager: bool) -> Any:
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load(
+    path: str | Path, find: Callable[[str], Any], env: Any = None, backend: str | None = None, device: str = "auto",
+    eager: bool = False,
+) -> Any:  # fmt: skip
     """The agent saved at `path`: a checkpoint folder, or a run, whose latest checkpoint is taken.
 
-    `find` gives an algorithm's class by name. Raises UserError for a folder that is neither, or a checkpoint that is
-    not whole.
+    `find` gives an algorithm's class by name. Raises UserError for a folder that is neither, for a checkpoint that is
+    not whole, and for one of another class.
     """
     path = Path(path)
     if not path.exists() and _is_checkpoint(_old(path)):
@@ -160,6 +176,7 @@ def load(path: str | Path, find: Callable[[str], Any], env: Any, backend: str | 
         path = Run.open(path).latest_checkpoint()
     found, arrays = read(path)
     engine = Engine(backend, device, eager)
+    _check_kind(path, found, find)
     if env is None and found["environment_is_id"] and ":" not in found["environment"]:
         env = found["environment"]  # an id with a module would import it: that is for the user to say
     try:
@@ -167,6 +184,17 @@ def load(path: str | Path, find: Callable[[str], Any], env: Any, backend: str | 
     except Exception as error:  # whatever a stranger's values provoke
         reason = _brief(error) if isinstance(error, UserError) else f"{type(error).__name__}: {_brief(error)}"
         raise UserError(f"checkpoint {path} is damaged ({reason}): {MEND}") from error
+
+
+def _check_kind(path: Path, found: dict[str, Any], find: Callable[[str], Any]) -> None:
+    """Raises UserError if the agent is of another class than `find` gives for its algorithm."""
+    try:
+        expected = find(found["algorithm"]).__name__
+    except UserError:
+        return  # an algorithm that is not known: the checkpoint is damaged, and loading says so
+    kind = found["kind"] or expected
+    if kind != expected:
+        raise UserError(f"{path} holds an agent of the class {kind}, not {expected}: {kind}.load(path) loads it")
 
 
 def _agent(found: dict[str, Any], arrays: dict[str, np.ndarray], find: Any, env: Any, engine: Engine) -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 import types
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any, ClassVar, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
@@ -17,6 +18,7 @@ from rlzoo.nn.layers import ACTIVATIONS
 from rlzoo.nn.schedules import Schedule, Scheduled
 from rlzoo.policies.trunk import CELLS
 
+WHOLE = re.compile(r"\d+(\.\d+)?e\d{1,2}")  # a whole number, if it is one, as 1e5 or 2.5e6
 VECTORIZATIONS = ("auto", "sync", "native", "envpool")
 
 
@@ -32,7 +34,8 @@ class Config(BaseModel):
     """What every algorithm has. A subclass adds its own fields; the text under a field is its only documentation."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True, arbitrary_types_allowed=True
+        extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True, arbitrary_types_allowed=True,
+        allow_inf_nan=False,
     )
 
     outside: ClassVar[frozenset[str]] = frozenset()  # schedules that are read outside the compiled update
@@ -66,14 +69,17 @@ class Config(BaseModel):
     sequence_length: int = Field(16, ge=1)
     """Steps that gradients flow back through the memory."""
     checkpoint_every: int = Field(0, ge=0)
-    """Environment steps between checkpoints, where environments are also reseeded; 0 is a tenth of the whole."""
+    """Environment steps between checkpoints, where episodes begin anew; 0: a tenth of all, at least a whole episode."""
 
     @field_validator("*", mode="before")
     @classmethod
     def _none(cls, value: Any, info: ValidationInfo) -> Any:
-        """`none`, as text, is None where a field may be None."""
+        """`none`, as text, is None where a field may be None, and `1e5` is a whole number."""
+        annotation = cls.model_fields[str(info.field_name)].annotation
         if isinstance(value, str) and value.strip().lower() == "none":
-            return None if type(None) in get_args(cls.model_fields[str(info.field_name)].annotation) else value
+            return None if type(None) in get_args(annotation) else value
+        if isinstance(value, str) and annotation is int and WHOLE.fullmatch(value.strip()):
+            return int(float(value))
         if isinstance(value, float | str) and str(value).strip().lower() == "nan":
             raise ValueError("write a number")
         return value
@@ -157,7 +163,20 @@ def resolve(algorithm: str, kind: type[Config], env: str, family: str | None, gi
             values[name] = value
             where = f" ({entries['source']})" if layer != "--set" and "source" in entries else ""
             sources[name] = layer + where
+    n_steps = _in_fewer({name: value for _, entries in layers[:-1] for name, value in entries.items()}, given)
+    if n_steps is not None:
+        values["n_steps"], sources["n_steps"] = n_steps, "n_envs, for a rollout as large as the published one"
     return Resolved(validate(algorithm, kind, values), sources)
+
+
+def _in_fewer(published: dict[str, Any], given: dict[str, Any]) -> int | None:
+    """The steps of a rollout that is as large in fewer environments as in those published; None where there are not
+    fewer, or the steps are given or were not published."""
+    n_envs = str(given.get("n_envs"))
+    if "n_steps" in given or not {"n_steps", "n_envs"} <= published.keys() or not n_envs.isdigit() or n_envs == "0":
+        return None
+    fewer = -(-published["n_envs"] // int(n_envs))
+    return published["n_steps"] * fewer if fewer > 1 else None
 
 
 def validate(algorithm: str, kind: type[Config], values: dict[str, Any]) -> Config:
@@ -181,8 +200,10 @@ def validate(algorithm: str, kind: type[Config], values: dict[str, Any]) -> Conf
 
 def type_name(annotation: Any) -> str:
     """A field's type as people write it."""
-    if isinstance(annotation, types.UnionType):
+    if get_origin(annotation) in (types.UnionType, Union):
         return " or ".join(type_name(part) for part in get_args(annotation))
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
     if annotation is Schedule:
         return "number or schedule"
     if get_origin(annotation) is tuple:

@@ -11,6 +11,7 @@ from gymnasium.vector import VectorEnv
 
 from rlzoo.envs import Stepper
 
+LONGEST = 27_000  # steps of an episode in an environment without a limit: half an hour of an Atari game
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -19,6 +20,7 @@ class Evaluation:
     returns: tuple[float, ...]
     lengths: tuple[int, ...]
     seed: int
+    cut: int = 0  # of the episodes, those that would not end and were counted as far as they went
 
     @property
     def episodes(self) -> int:
@@ -32,18 +34,23 @@ class Evaluation:
     def std_return(self) -> float:
         return float(np.std(self.returns))
 
+    def __str__(self) -> str:
+        mean = f"mean return {self.mean_return:.1f} ± {self.std_return:.1f} over {self.episodes} episodes"
+        return mean if not self.cut else f"{mean}, {self.cut} of them cut off after {max(self.lengths):,} steps"
+
 
 def evaluate(act: Callable[[Any, np.ndarray | None], np.ndarray], env: VectorEnv, episodes: int,
-             seed: int) -> Evaluation:  # fmt: skip
+             seed: int, longest: int = LONGEST) -> Evaluation:  # fmt: skip
     """Play `episodes` whole episodes with `act(observation, first)`, environment actions for observations `[N, ...]`.
 
     `first` says where an episode begins, `[N]` bool; None where none does.
 
     Each sub-environment plays a share fixed beforehand, so short episodes are not counted more often than long ones.
+    An episode of `longest` steps is cut off, and no more are played in that sub-environment.
     """
     stepper = Stepper(env)
     observation = stepper.reset(seed)
-    n = stepper.n_envs
+    n, cut = stepper.n_envs, 0
     share = np.array([episodes // n + (i < episodes % n) for i in range(n)])
     returns: list[list[float]] = [[] for _ in range(n)]
     lengths: list[list[int]] = [[] for _ in range(n)]
@@ -56,12 +63,17 @@ def evaluate(act: Callable[[Any, np.ndarray | None], np.ndarray], env: VectorEnv
             first = ~step.valid if first is None else first | ~step.valid
         running += step.reward if step.valid is None else np.where(step.valid, step.reward, 0.0)
         length += 1 if step.valid is None else step.valid
-        if step.done is None:
-            continue
-        for i in np.flatnonzero(step.done):
+        done = step.done
+        if done is None:
+            if length.max() < longest:
+                continue
+            done = np.zeros(n, np.bool_)
+        for i in np.flatnonzero(done | (length >= longest)):
             if len(returns[i]) < share[i]:
                 returns[i].append(float(running[i]))
                 lengths[i].append(int(length[i]))
+                if not done[i]:
+                    share[i], cut = len(returns[i]), cut + 1
             running[i], length[i] = 0.0, 0
     flat_returns = tuple(value for part in returns for value in part)
-    return Evaluation(flat_returns, tuple(value for part in lengths for value in part), seed)
+    return Evaluation(flat_returns, tuple(value for part in lengths for value in part), seed, cut)

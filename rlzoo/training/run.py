@@ -50,9 +50,12 @@ class Run(Callback):
         self.checkpoints = folder / "checkpoints"
 
     @classmethod
-    def create(cls, folder: str | Path | None, agent: Any, command: list[str]) -> Run:
-        """A new run's folder; without a name, the next free one under `runs/`. Raises UserError if it is taken."""
-        description = cls.description(agent, command)  # first, for it may find that the engine has no such device
+    def create(cls, folder: str | Path | None, agent: Any, command: list[str], **options: Any) -> Run:
+        """A new run's folder; without a name, the next free one under `runs/`. Raises UserError if it is taken.
+
+        `options` are kept for `option`.
+        """
+        description = cls.description(agent, command, options)  # first: the engine may have no such device
         values = agent.config.model_dump(mode="json")
         config = {name: {"value": values[name], "from": agent.resolved.sources[name]} for name in values}
         try:
@@ -76,11 +79,12 @@ class Run(Callback):
         return cls(folder)
 
     @staticmethod
-    def description(agent: Any, command: list[str]) -> dict[str, Any]:
+    def description(agent: Any, command: list[str], options: dict[str, Any]) -> dict[str, Any]:
         packages = ["numpy", "gymnasium", agent.engine.name]
         versions = {"rlzoo2": __version__} | {package: framework_version(package) for package in packages}
         return {
             "command": command,
+            "options": options,
             "algorithm": agent.name,
             "environment": agent.environment_name,
             "environment_is_id": isinstance(agent.env, str),
@@ -94,23 +98,36 @@ class Run(Callback):
             "versions": versions,
         }
 
-    def note_resumption(self, agent: Any, command: list[str]) -> None:
+    def note_resumption(self, agent: Any, command: list[str], **options: Any) -> None:
         """Add to `run.json` that the run goes on from the step of `agent`, by which command and versions."""
+        description = self._description()
+        noted = {"from_step": agent.steps, **self.description(agent, command, options)}
+        _write_json(self.folder / "run.json", description | {"resumed": [*description["resumed"], noted]})
+
+    def option(self, name: str) -> Any:
+        """An option as the run was last made or gone on with; None where it had none."""
+        description = self._description()
+        return [description, *description["resumed"]][-1].get("options", {}).get(name)
+
+    def _description(self) -> dict[str, Any]:
+        """What `run.json` holds, "resumed" among it; raises UserError if it is not whole."""
         path = self.folder / "run.json"
         try:
-            description = json.loads(path.read_text(encoding="utf-8"))
-            noted = {"from_step": agent.steps, **self.description(agent, command)}
-            description["resumed"] = [*description.get("resumed", []), noted]
+            found = json.loads(path.read_text(encoding="utf-8"))
+            found["resumed"] = [dict(each) for each in found.get("resumed", [])]
         except (ValueError, AttributeError, TypeError) as error:
             raise UserError(f"{path} is damaged ({error})") from None
-        _write_json(path, description)
+        return found
 
     def latest_checkpoint(self) -> Path:
         """The newest whole checkpoint; raises UserError if there is none yet."""
-        found = sorted(self.checkpoints.glob("step_*")) if self.checkpoints.is_dir() else []
-        if not found:
+        if not self.has_checkpoint:
             raise UserError(f"run {self.folder} has no checkpoint yet: it was stopped before the first")
-        return found[-1]
+        return max(self.checkpoints.glob("step_*"))
+
+    @property
+    def has_checkpoint(self) -> bool:
+        return any(self.checkpoints.glob("step_*"))
 
     # ---- as a callback -----------------------------------------------------------------------------------------------
     def on_start(self, agent: Any) -> None:
@@ -119,7 +136,7 @@ class Run(Callback):
             TensorBoardLogger(self.folder / "tensorboard"),
         ]
         self.best = best_evaluation(self.folder / "metrics.csv")
-        if not any(self.checkpoints.glob("step_*")):
+        if not self.has_checkpoint:
             self.on_checkpoint(agent)  # a run can be gone on with from its first moment
 
     def on_log(self, agent: Any, record: dict[str, float]) -> None:

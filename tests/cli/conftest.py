@@ -45,7 +45,8 @@ def rlzoo(tmp_path, monkeypatch, capsys):
 def finished(tmp_path_factory):
     """A run of PPO that has finished its 2,048 steps, made once."""
     folder = tmp_path_factory.mktemp("finished")
-    words = ["train", "--algo", "ppo", *TINY, "--steps", "2048", "--seed", "3", "--quiet", "--out", "run"]
+    often = "checkpoint_every=204"
+    words = ["train", "--algo", "ppo", *TINY, often, "--steps", "2048", "--seed", "3", "--quiet", "--out", "run"]
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as stop:
         patch.chdir(folder)
         main(words)

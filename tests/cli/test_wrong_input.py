@@ -32,7 +32,7 @@ WRONG = {
     "setting": ([*PPO, "--set", "gamma", "0.9"], ["'gamma'", "NAME=VALUE"]),
     "setting twice": ([*PPO, "--n-envs", "4", "--set", "n_envs=5"], ["n_envs", "twice", "4", "5"]),
     "steps": ([*PPO, "--steps", "0"], ["--steps", "'0'", "at least 1"]),
-    "steps' type": ([*PPO, "--steps", "1e5"], ["--steps", "'1e5'", "whole number"]),
+    "steps' type": ([*PPO, "--steps", "1.5"], ["--steps", "'1.5'", "whole number"]),
     "seed": ([*PPO, "--seed", "-1"], ["--seed", "'-1'", "at least 0"]),
     "discrete space": (["train", "--algo", "sac", "--env", "CartPole-v1"], ["sac", "Discrete(2)", "ppo or dqn"]),
     "continuous space": (["train", "--algo", "dqn", "--env", "Pendulum-v1"], ["dqn", "Box", "sac"]),

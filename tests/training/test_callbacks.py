@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 
+import gymnasium as gym
 import pytest
 from engines import require
 from tiny_agents import make
@@ -70,10 +71,14 @@ def test_rows_come_every_thousand_steps_between_checkpoints():
     assert [steps for event, steps in diary.events if event == "log"] == [2000, 2500]  # none before there are metrics
 
 
-def test_checkpoints_are_a_tenth_of_the_whole_apart_by_default():
-    diary = Diary()
-    agent_of(steps=200, checkpoint_every=0).learn(callbacks=[diary])
-    assert [steps for event, steps in diary.events if event == "checkpoint"] == list(range(20, 201, 20))
+def test_checkpoints_are_a_tenth_of_the_whole_apart_by_default(monkeypatch):
+    """And no closer than the longest episodes, which would never be finished: two CartPoles have 500 steps each."""
+    diaries = Diary(), Diary()
+    agent_of(steps=1200, checkpoint_every=0, learning_starts=1200).learn(callbacks=[diaries[0]])
+    monkeypatch.setattr(gym.spec("CartPole-v1"), "max_episode_steps", None)
+    agent_of(steps=200, checkpoint_every=0).learn(callbacks=[diaries[1]])
+    found = [[steps for event, steps in diary.events if event == "checkpoint"] for diary in diaries]
+    assert found == [[1000, 1200], list(range(20, 201, 20))]
 
 
 def test_every_counts_environment_steps():

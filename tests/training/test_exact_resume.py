@@ -14,7 +14,7 @@ from rlzoo.training.callbacks import Callback, Every
 VARIANTS = {
     **{name: {} for name in VECTOR},
     "dqn-uneven": dict(
-        n_envs=3, steps=170, checkpoint_every=0, gradient_steps=-1, train_freq=1, target_update_interval=0,
+        n_envs=3, steps=170, checkpoint_every=17, gradient_steps=-1, train_freq=1, target_update_interval=0,
         tau=0.05, double=False,
     ),
     "sac-uneven": dict(n_envs=1, steps=67, checkpoint_every=31, train_freq=1, gradient_steps=1, tau=0.5,
