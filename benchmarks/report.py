@@ -15,7 +15,8 @@ def page(report: dict[str, Any]) -> str:
         f"({m['cpu']}), no GPU, Python {m['python']};",
         f"{versions}.", "",
         "Steps a second of `learn` after the first update: median (lowest–highest) of the repeats, each in a process",
-        "of its own, contenders taking turns. Ratio: to the faster row of Stable-Baselines3, or of its contrib. First:",
+        "of its own, contenders taking turns. Ratio: to the faster row of Stable-Baselines3, or of its contrib. Target:",
+        "the ratio that this project set itself, reached or not, where it set one. First:",
         "what the first update costs beyond an ordinary one (tracing, compiling; JAX reads it from its cache on disk",
         "after the first repeat). Whole: the process, from its start to its end. Floor: the environments alone and the",
         "matrix products of the updates alone, each shape at the best rate measured here, on one core and on all.", "",
@@ -36,7 +37,9 @@ def page(report: dict[str, Any]) -> str:
 def _job(job: str, part: dict[str, Any], floor: dict[str, Any] | None, dates: dict[str, Any]) -> list[str]:
     known = floor if floor and "error" not in floor else None
     settings = ", ".join(f"{k} {v}" for k, v in part["settings"].items())
-    lines = [f"## {job}", "", f"Measured on {dates['jobs'][job]}: {settings}", ""]
+    repeats = max(row.get("repeats", 1) for row in part["results"].values())
+    times = "once" if repeats == 1 else f"{repeats} times"
+    lines = [f"## {job}", "", f"Measured {times} on {dates['jobs'][job]}: {settings}", ""]
     if known:
         lines += [
             f"Floor, of {dates['floor'][job]}: {known['one_core']['steps_per_second']:,.0f} steps/s on one core, "

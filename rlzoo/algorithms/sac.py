@@ -39,7 +39,7 @@ class SACConfig(OffPolicyConfig):
     sde: bool = False
     """Explore by noise that depends on the state (gSDE)."""
     sde_sample_freq: int = Field(-1, ge=-1)
-    """Steps that such noise is kept for; −1 keeps it for `train_freq` steps."""
+    """Steps that such noise is kept for, at most `train_freq`; −1 keeps it for all of these."""
     log_std_init: float = -3.0
     """Initial log standard deviation of state-dependent exploration."""
     target_entropy: float | None = None

@@ -6,6 +6,7 @@ action one after another. It comes from `info["action_mask"]`, or else from the 
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import gymnasium as gym
@@ -17,6 +18,10 @@ from gymnasium.vector.utils import batch_space
 from rlzoo.errors import UserError
 
 KEY, METHOD = "action_mask", "action_masks"
+_UNKNOWN = (
+    "{} resets where an episode is truncated before its mask there can be asked for, and all actions count as allowed: "
+    "put masks into info['action_mask'], or reset in the next step"
+)
 
 
 def choices(space: spaces.Space) -> int:
@@ -83,6 +88,8 @@ class MaskedActionsVector(VectorWrapper):
             wrapped = np.empty(self.num_envs, object)
             for i in np.flatnonzero(terminated | truncated):
                 mask = None if of_final is None else of_final[i]
+                if mask is None and truncated[i]:
+                    warnings.warn(_UNKNOWN.format(self.env), stacklevel=2)
                 wrapped[i] = {KEY: checked(mask, self.count), "observation": final[i]}
             info = info | {"final_obs": wrapped}
         over = False if final is not None else terminated  # with a final observation, these are of new episodes

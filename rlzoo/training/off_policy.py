@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from rlzoo.backend import ops, tree
 from rlzoo.buffers import HindsightReplay, Priorities, ReplayBuffer, RolloutBuffer
 from rlzoo.buffers.hindsight import STRATEGIES
+from rlzoo.errors import UserError
 from rlzoo.nn.schedules import Schedule, ScheduledShare
 from rlzoo.training.agent import Agent
 from rlzoo.training.config import Config, one_of
@@ -110,9 +111,12 @@ class OffPolicyAgent(Agent):
         if c.prioritized:
             priorities = Priorities(max(c.buffer_size // c.n_envs, 1) * c.n_envs, c.priority_exponent)
         arguments = c.buffer_size, c.n_envs, *self.stored, c.gamma, c.n_step, c.length, priorities
-        if c.hindsight is None:
-            return ReplayBuffer(*arguments)
-        return HindsightReplay(*arguments, strategy=c.hindsight, share=c.hindsight_share, goals=goals_in(self))
+        try:
+            if c.hindsight is None:
+                return ReplayBuffer(*arguments)
+            return HindsightReplay(*arguments, strategy=c.hindsight, share=c.hindsight_share, goals=goals_in(self))
+        except MemoryError as error:
+            raise UserError(f"buffer_size = {c.buffer_size} does not fit into memory ({error}): lower it") from None
 
     @cached_property
     def rollout(self) -> RolloutBuffer:
