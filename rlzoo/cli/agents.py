@@ -20,16 +20,16 @@ def trust(env: str | None) -> str | None:
 def load_agent(folder: Path, env: str | None, backend: str | None, device: str = "auto", eager: bool = False) -> Any:
     """The agent of a run or of a saved agent's folder, with an environment to be in.
 
-    A checkpoint may name a module to import for its environment; only a person's `--env` makes that happen. Raises
-    UserError without it, and for an environment whose spaces are not the agent's.
+    A checkpoint may name a module to import for its environment, or a text to give to it; only a person's `--env` makes
+    that happen. Raises UserError without it, and for an environment whose spaces are not the agent's.
     """
     from rlzoo import load
 
     agent = load(folder, env=trust(env), backend=backend, device=device, eager=eager)
     if agent.env is None:
         name = agent.environment_name
-        mend = f"--env {name}, if you trust that module" if ":" in name else "--env ID"
-        raise UserError(f"{folder} was trained on {name!r}, which is not imported on a file's word: give {mend}")
+        mend = f"--env {name}, if you trust it" if ":" in name or "," in name else "--env ID"
+        raise UserError(f"{folder} was trained on {name!r}, which is not made on a file's word: give {mend}")
     if env is not None and env != agent.environment_name:
         vector_env = agent.separate_environment()
         try:

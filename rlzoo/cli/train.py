@@ -190,9 +190,12 @@ def _environments(agent: Any) -> str:
 
 
 def _print_outcome(agent: Any, run: Any) -> None:
+    from rlzoo.envs import is_harmless
+
     result = agent.evaluate(20)
     print(result)
     print(f"run:     {run.folder}")
     print(f"curves:  tensorboard --logdir {run.folder}")
-    named = f" --env {agent.environment_name}" if ":" in agent.environment_name else ""  # a module, to be vouched for
+    name = agent.environment_name
+    named = "" if is_harmless(name) else f" --env {name}"  # to be vouched for
     print(f"again:   rlzoo evaluate {run.folder}{named}")

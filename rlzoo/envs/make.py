@@ -1,4 +1,7 @@
-"""Environments from what a user names: an id, "package.module:EnvId", or a Gymnasium Env or VectorEnv object."""
+"""Environments from what a user names: an id, "package.module:EnvId", or a Gymnasium Env or VectorEnv object.
+
+An id may be followed by arguments of the environment: "FrozenLake-v1,is_slippery=false,map_name=8x8".
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,27 @@ NATIVE_FROM = 8  # environments side by side; fewer CartPoles are faster one aft
 OF_MAKE_VEC = ("num_envs", "vectorization_mode", "vector_kwargs", "max_episode_steps")  # which it adds to a spec
 
 
+def arguments_of(env: str) -> dict[str, Any]:
+    """What follows an id, by name: numbers, true, false, none, or else text; raises UserError for what has no name."""
+    found = {}
+    for argument in env.split(",")[1:]:
+        name, equals, value = argument.partition("=")
+        if not name.strip().isidentifier() or not equals:
+            raise UserError(f"environment {env!r}: {argument!r} is no NAME=VALUE, such as is_slippery=false")
+        found[name.strip()] = _plain(value.strip())
+    return found
+
+
+def _plain(text: str) -> Any:
+    words = {"true": True, "false": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text
+
+
 def spec_of(env: Any) -> gym.envs.registration.EnvSpec | None:
     """The Gymnasium spec of an id, an environment or copies of one; None for an object that was not made by an id.
 
@@ -36,14 +60,19 @@ def spec_of(env: Any) -> gym.envs.registration.EnvSpec | None:
             first, *others = (one.spec for one in env.envs)
             return first if all(other == first for other in others) else None
         return env.spec
-    module, _, name = env.rpartition(":")
+    arguments = arguments_of(env)
+    module, _, name = env.partition(",")[0].rpartition(":")
     if module:
         try:
             importlib.import_module(module)
         except ImportError as error:
             raise UserError(f"environment {env!r}: cannot import {module!r} ({error})") from None
     try:
-        return gym.spec(name)
+        spec = gym.spec(name)
+        if arguments:
+            spec = copy.deepcopy(spec)
+            spec.kwargs.update(arguments)
+        return spec
     except gym.error.NamespaceNotFound:
         space = name.partition("/")[0]
         mend = f"{module!r} registers none" if module else f"name the module that does, package.module:{name}"
@@ -71,6 +100,11 @@ def family_of(env: Any) -> str | None:
     if parts[0] == "ale_py":
         return "atari"
     return parts[2] if parts[:2] == ["gymnasium", "envs"] and len(parts) > 2 else None
+
+
+def is_harmless(env: str) -> bool:
+    """Whether an id may be made on a file's word: it names no module to import, and no text that might be a path."""
+    return ":" not in env and not any(isinstance(value, str) for value in arguments_of(env).values())
 
 
 def limit_of(env: Any) -> int:
@@ -113,14 +147,19 @@ def make(
             return EnvPoolVectorEnv(spec, n_envs)
         if vectorization == "native" or spec.entry_point is None or (vectorization == "auto" and worthwhile):
             return native.make(spec, n_envs, render_mode)
-        return LeanSyncVectorEnv([lambda: one(_single(env, render_mode))] * n_envs, infos)
+        return LeanSyncVectorEnv([lambda: one(_single(spec, render_mode))] * n_envs, infos)
+    except TypeError as error:
+        if "argument" not in str(error):
+            raise
+        told = str(error).partition(" was raised from")[0]
+        raise UserError(f"environment {env!r}: {told} (arguments follow an id: {spec.id},NAME=VALUE)") from None
     except (gym.error.DependencyNotInstalled, ImportError) as error:
         raise UserError(f"environment {env!r} needs more: {' '.join(str(error).split())}") from None
 
 
-def _single(env: Any, render_mode: str | None) -> gym.Env:
-    """An environment of an id or a spec. Not all have a `render_mode` to be set."""
-    return gym.make(env) if render_mode is None else gym.make(env, render_mode=render_mode)
+def _single(spec: gym.envs.registration.EnvSpec, render_mode: str | None) -> gym.Env:
+    """An environment of a spec. Not all have a `render_mode` to be set."""
+    return gym.make(spec) if render_mode is None else gym.make(spec, render_mode=render_mode)
 
 
 def _viewed(env: gym.Env, frame_stack: int = 1, action_masks: bool = False) -> gym.Env:

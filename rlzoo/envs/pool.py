@@ -40,6 +40,8 @@ class EnvPoolVectorEnv(VectorEnv):
             ) from None
         if spec.id not in envpool.list_all_envs() or spec.entry_point is None or spec.additional_wrappers:
             raise UserError(f"EnvPool does not have {spec.id}: {MEND}")
+        if spec.kwargs != gym.spec(spec.id).kwargs:
+            raise UserError(f"EnvPool's {spec.id} takes no arguments such as {spec.kwargs}: {MEND}")
         with gym.make(spec) as one:
             self.single_observation_space, self.single_action_space = one.observation_space, one.action_space
         with warnings.catch_warnings():  # of bounds that lose precision

@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from rlzoo.backend import Engine
+from rlzoo.envs import is_harmless
 from rlzoo.envs.masks import KEY, with_masks
 from rlzoo.errors import UserError
 from rlzoo.policies.spaces import from_plain, to_plain
@@ -177,8 +178,8 @@ def load(
     found, arrays = read(path)
     engine = Engine(backend, device, eager)
     _check_kind(path, found, find)
-    if env is None and found["environment_is_id"] and ":" not in found["environment"]:
-        env = found["environment"]  # an id with a module would import it: that is for the user to say
+    if env is None and found["environment_is_id"] and is_harmless(found["environment"]):
+        env = found["environment"]  # else it is for the user to say
     try:
         return _agent(found, arrays, find, env, engine)
     except Exception as error:  # whatever a stranger's values provoke

@@ -151,7 +151,7 @@ def resolve(algorithm: str, kind: type[Config], env: str, family: str | None, gi
     published = _published(algorithm)
     layers = [
         (f"family {family}", published.get("families", {}).get(family, {})),
-        (f"environment {env}", published.get("environments", {}).get(env.rpartition(":")[2], {})),
+        (f"environment {env}", published.get("environments", {}).get(env.partition(",")[0].rpartition(":")[2], {})),
         ("--set", given),
     ]
     values: dict[str, Any] = {}

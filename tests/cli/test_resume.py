@@ -106,3 +106,16 @@ def test_what_contradicts_the_run_is_refused(rlzoo, trained, words):
 def test_what_the_run_has_may_be_repeated(rlzoo, trained):
     words = ["--algo", "PPO", "--env", "CartPole-v1", "--seed", 3]
     assert rlzoo("train", "--resume", "run", "--steps", 128, "--quiet", *words).status == 0
+
+
+def test_arguments_of_the_environment_stay_with_the_run(rlzoo):
+    """Numbers go on by themselves; a text, which might be a path, is asked for again."""
+    begin = ["train", "--algo", "dqn", "--backend", "jax", "--steps", 200, "--quiet"]
+    plain = "FrozenLake-v1,is_slippery=false"
+    assert rlzoo(*begin, "--env", plain, "--out", "plain").status == 0
+    assert rlzoo("evaluate", "plain", "--episodes", 2, "--json").json()["environment"] == plain
+    assert rlzoo("train", "--resume", "plain", "--steps", 100, "--quiet").status == 0
+    assert rlzoo(*begin, "--env", "FrozenLake-v1,map_name=8x8", "--out", "named").status == 0
+    refused = rlzoo("evaluate", "named")
+    assert refused.status == 2 and "--env FrozenLake-v1,map_name=8x8, if you trust it" in refused.err
+    assert rlzoo("evaluate", "named", "--env", "FrozenLake-v1,map_name=8x8", "--episodes", 1).status == 0

@@ -10,7 +10,8 @@ from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from rlzoo import DQN, PPO
-from rlzoo.envs import family_of, make, make_separate, name_of
+from rlzoo.envs import family_of, is_harmless, make, make_separate, name_of, spec_of
+from rlzoo.envs.make import arguments_of
 from rlzoo.errors import UserError
 from rlzoo.training.callbacks import Every
 from rlzoo.training.evaluate import evaluate
@@ -96,3 +97,31 @@ def test_evaluation_is_reproducible_and_follows_its_seed():
     assert agent.evaluate(12) == agent.evaluate(12)
     assert agent.evaluate(12, seed=1).returns != agent.evaluate(12, seed=2).returns
     assert agent.evaluate(12, seed=1, deterministic=False).returns != agent.evaluate(12, seed=1).returns
+
+
+def test_arguments_follow_an_id():
+    named = spec_of("CartPole-v1,sutton_barto_reward=true")
+    assert named.id == "CartPole-v1" and named.kwargs["sutton_barto_reward"] is True
+    assert "sutton_barto_reward" not in gym.spec("CartPole-v1").kwargs, "the registry's own is another"
+    for n_envs in (1, 2, 8):  # copies, and the native form
+        env = make("CartPole-v1,sutton_barto_reward=true", n_envs)
+        env.reset(seed=0)
+        assert env.step(env.action_space.sample())[1].max() == 0.0, "it pays −1 at the end and nothing before"
+        env.close()
+    found = arguments_of("Any-v0,a=1,b=-2.5,c=8x8,d=False,e=none")
+    assert found == {"a": 1, "b": -2.5, "c": "8x8", "d": False, "e": None}
+
+
+@pytest.mark.parametrize("env, told", [
+    ("CartPole-v1,sutton", "'sutton' is no NAME=VALUE"),
+    ("CartPole-v1,=1", "'=1' is no NAME=VALUE"),
+    ("CartPole-v1,reward=1", "unexpected keyword argument 'reward'.*CartPole-v1,NAME=VALUE"),
+])  # fmt: skip
+def test_arguments_that_are_not_valid(env, told):
+    with pytest.raises(UserError, match=told):
+        make(env)
+
+
+def test_what_may_be_made_on_a_files_word():
+    assert is_harmless("CartPole-v1") and is_harmless("FrozenLake-v1,is_slippery=false,n=3")
+    assert not is_harmless("a_module:Env-v0") and not is_harmless("FrozenLake-v1,map_name=8x8")
