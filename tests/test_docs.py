@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from engines import INSTALLED
+from engines import INSTALLED, require
 from threadpoolctl import threadpool_limits
 
 import rlzoo
@@ -181,3 +181,16 @@ def test_a_recurrent_agent_acts_as_the_readme_says(monkeypatch):
     names = {"PPO": rlzoo.PPO, "observation": np.zeros(4, np.float32)}
     exec(compile(code, "README.md", "exec"), names)
     assert names["action"] in (0, 1) and names["memory"].first == [0.0]
+
+
+def test_callbacks_and_a_layer_of_ones_own_are_as_the_readme_says(tmp_path, monkeypatch):
+    require("jax"), require("torch")
+    monkeypatch.chdir(tmp_path)
+    begins = "from rlzoo.training", "from dataclasses"
+    told, own = (re.search(rf"```python\n({begin}.*?)```", README, re.S)[1] for begin in begins)
+    names = {"agent": rlzoo.PPO("CartPole-v1", backend="jax")}
+    exec(compile(told.replace("100_000", "2_048").replace("50_000", "1_024"), "README.md", "exec"), names)
+    assert names["agent"].steps == 2048 and (tmp_path / "halfway").is_dir()
+    exec(compile(own.replace("20_000", "2_048"), "README.md", "exec"), names)
+    assert repr(names["agent"]) == "<MyPPO on CartPole-v1, torch, 2,048 steps>"
+    assert names["agent"].params["encoder"]["1"]["kernel"].shape == (4, 32)

@@ -27,6 +27,7 @@ class Actor:
     """Acts by a policy whose parameters are one flat vector. Everything named here is set up by `Agent`."""
 
     env: Any
+    environment_name: str
     engine: Engine
     seed: int
     observation_space: gym.Space
@@ -39,6 +40,9 @@ class Actor:
     normalizers: dict[str, Any]
     steps: int
     _must_reset: bool
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} on {self.environment_name}, {self.engine.name}, {self.steps:,} steps>"
 
     def _sync(self) -> None:
         """Bring the parameters to NumPy, where they act: into `flat`, which `params` are views of."""
