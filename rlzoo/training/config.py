@@ -18,7 +18,7 @@ from rlzoo.nn.layers import ACTIVATIONS
 from rlzoo.nn.schedules import Schedule, Scheduled
 from rlzoo.policies.trunk import CELLS
 
-WHOLE = re.compile(r"\d+(\.\d+)?e\d{1,2}")  # a whole number, if it is one, as 1e5 or 2.5e6
+EXPONENT = re.compile(r"\d+(\.\d+)?e\d{1,2}")  # a number such as 1e5 or 2.5e6
 VECTORIZATIONS = ("auto", "sync", "native", "envpool")
 
 
@@ -78,8 +78,8 @@ class Config(BaseModel):
         annotation = cls.model_fields[str(info.field_name)].annotation
         if isinstance(value, str) and value.strip().lower() == "none":
             return None if type(None) in get_args(annotation) else value
-        if isinstance(value, str) and annotation is int and WHOLE.fullmatch(value.strip()):
-            return int(float(value))
+        if isinstance(value, str) and annotation is int and EXPONENT.fullmatch(value.strip()):
+            return float(value)  # which is refused if it is not whole
         if isinstance(value, float | str) and str(value).strip().lower() == "nan":
             raise ValueError("write a number")
         return value

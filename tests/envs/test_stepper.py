@@ -12,6 +12,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from rlzoo.backend import tree
 from rlzoo.envs import Stepper, make
+from rlzoo.envs.sync import LeanSyncVectorEnv
 
 
 def transitions(mode, lengths=(2, 3), steps=12):
@@ -111,6 +112,40 @@ class Shuffled(gym.vector.VectorEnv):
             self.t = 0
         info = {"final_obs": final, "_final_obs": done} if done[0] else {}
         return self.observation(self.t), np.zeros(1), done, np.zeros(1, bool), info
+
+
+class Overwriting(Counting):
+    """Counting, which gives every observation in one and the same array."""
+
+    def __init__(self, length=3):
+        super().__init__(length)
+        self.buffer = np.zeros(2, np.float32)
+
+    def observation(self):
+        self.buffer[:] = super().observation()
+        return self.buffer
+
+
+@pytest.mark.parametrize("env", [
+    lambda: LeanSyncVectorEnv([Overwriting]),
+    lambda: SyncVectorEnv([Counting], copy=False, autoreset_mode=AutoresetMode.NEXT_STEP),
+])  # fmt: skip
+def test_where_an_episode_led_is_not_written_over(env):
+    stepper, led_to = Stepper(env()), []
+    stepper.reset(0)
+    for _ in range(9):
+        step = stepper.step(np.zeros(1, int))
+        if step.done is not None:
+            led_to.append(step.next_observation)
+    assert [place.tolist() for place in led_to[:2]] == [[[0.0, 3.0]], [[1.0, 3.0]]]
+
+
+def test_an_environments_own_mode_counts_more_than_what_its_kind_shares():
+    """Gymnasium before 1.4 writes the mode of the last one made into what all of a class share."""
+    env = SyncVectorEnv([Counting], autoreset_mode=AutoresetMode.SAME_STEP)
+    env.metadata = {**env.metadata, "autoreset_mode": AutoresetMode.NEXT_STEP}
+    assert Stepper(env).mode is AutoresetMode.SAME_STEP
+    assert Stepper(CartPoleVectorEnv(2)).mode is AutoresetMode.NEXT_STEP
 
 
 def test_parts_come_in_the_order_of_the_space():

@@ -93,6 +93,16 @@ def test_rewards_are_divided_by_the_spread_of_the_discounted_return():
     assert normalize(np.full(3, 1e9), done).max() == 10.0
 
 
+def test_steps_spent_on_a_reset_do_not_count_among_rewards():
+    each, (first, second) = np.random.default_rng(2).standard_normal((50, 3)), (RewardNormalizer(3, 0.9) for _ in "ab")
+    for reward in each:
+        done = np.ones(3, np.bool_)
+        first(reward, done)
+        second(reward, done)
+        second(np.zeros(3), None, ~done)  # of a vector environment that resets in the next step
+    np.testing.assert_array_equal(list(first.arrays().values()), list(second.arrays().values()))
+
+
 def test_an_agent_learns_and_acts_on_normalized_observations_and_rewards():
     agent = PPO(environment(TwoSteps, "discrete"), backend="jax", n_steps=8, batch_size=64, hidden=(8,), gamma=0.5,
                 normalize_observation=True, normalize_reward=True).learn(256)  # fmt: skip

@@ -13,7 +13,7 @@ from rlzoo import DQN, PPO, SAC
 from rlzoo.errors import UserError
 from rlzoo.policies.encoders import encoder_for
 from rlzoo.policies.heads import squashed_head, stochastic_head
-from rlzoo.policies.spaces import from_plain, to_plain
+from rlzoo.policies.spaces import example, from_plain, to_plain
 
 EVERY_KIND = [
     spaces.Box(-1.0, 2.0, (3,)),
@@ -23,6 +23,9 @@ EVERY_KIND = [
     spaces.Box(np.float32(-3.4028235e38), np.float32(3.4028235e38), (1,)),  # CartPole's, finite and huge
     spaces.Box(0, 255, (36, 36, 3), np.uint8),
     spaces.Box(-5, 5, (2,), np.int64),
+    spaces.Box(np.iinfo(np.int64).min, np.iinfo(np.int64).max, (2,), np.int64),
+    spaces.Box(np.uint64([0, 2**60 + 1]), np.uint64([2**64 - 1, 2**64 - 1]), dtype=np.uint64),
+    spaces.Box(0, 1, (3,), np.bool_),
     spaces.Discrete(4),
     spaces.Discrete(4, start=-2),
     spaces.MultiDiscrete([2, 3, 4]),
@@ -38,6 +41,26 @@ EVERY_KIND = [
 def test_round_trip_through_json(space):
     again = from_plain(json.loads(json.dumps(to_plain(space), allow_nan=False)))
     assert again == space and again.dtype == space.dtype
+
+
+@pytest.mark.parametrize("high, dtype", [(2**31 - 1, np.int32), (2**31, np.float32)])
+def test_integers_are_stored_as_what_holds_them(high, dtype):
+    assert example(spaces.Box(0, high, (2,), np.int64)).dtype == dtype
+    assert example(spaces.Discrete(3)).dtype == np.int32 and example(spaces.Box(0, 9, (2,), np.uint8)).dtype == np.uint8
+
+
+def test_squashed_actions_stay_within_bounds_that_rounding_would_leave():
+    rng = np.random.default_rng(0)
+    for low, width in zip(rng.standard_normal((500, 2)), rng.exponential(size=(500, 2)), strict=True):
+        space = spaces.Box(low.astype(np.float32), (low + width).astype(np.float32))
+        to_env = squashed_head(space, "sac").to_env
+        assert all(space.contains(action) for action in to_env(np.float32([[-1, 1], [1, -1]])))
+
+
+def test_a_picture_without_channels_is_refused_and_a_board_is_numbers():
+    with pytest.raises(UserError, match=r"\(84, 84\).*grayscale_newaxis=True"):
+        encoder_for(spaces.Box(0, 255, (84, 84), np.uint8))
+    assert encoder_for(spaces.Box(0, 12, (8, 8), np.uint8)).output_shape((8, 8)) == (64,)
 
 
 @pytest.mark.parametrize("space", [spaces.Text(3), spaces.Dict({"a": spaces.Discrete(2), "b": spaces.Text(3)}),

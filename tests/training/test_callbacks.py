@@ -139,6 +139,21 @@ def test_the_end_is_told_whatever_ends_it(event, error):
     assert diary.events[-1][0] == "end"  # it is told nothing afterwards
 
 
+def test_those_that_began_are_told_of_the_end_whatever_others_do():
+    first, last = Diary(), Diary()
+    agent = agent_of(steps=20).learn(callbacks=[first, Raises("on_start", StopTraining()), last])
+    assert (first.events, last.events, agent.steps) == ([("start", 0), ("end", 0)], [], 0)
+    with pytest.raises(RuntimeError, match="a bug"):
+        agent.learn(callbacks=[first, Raises("on_end", RuntimeError("a bug")), last])
+    assert first.events[-1] == last.events[-1] == ("end", 20)
+
+
+@pytest.mark.parametrize("callbacks", [Diary(), [print], (Diary(), "every")])
+def test_what_is_no_list_of_callbacks(callbacks):
+    with pytest.raises(UserError, match=r"callback .* is not valid: callbacks is a list of Callback"):
+        agent_of().learn(callbacks=callbacks)
+
+
 @pytest.mark.parametrize("kind", ["ppo", "dqn", "sac"])
 def test_interrupted_in_the_middle_of_a_step_an_agent_is_still_good(kind, tmp_path, monkeypatch):
     agent = make(kind, "torch").learn(20)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 import shutil
 import sys
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,8 +16,10 @@ from environments import PartsOfAll, copies
 from safetensors.numpy import load_file, save_file
 from tiny_agents import BITS, assert_same, everything, make
 
-from rlzoo import UserError, load
+from rlzoo import DQN, UserError, load
 from rlzoo.backend import tree
+from rlzoo.nn import Dense, Sequential
+from rlzoo.policies.encoders import VectorEncoder
 from rlzoo.training import checkpoint
 
 MANIFEST, ARRAYS = checkpoint.MANIFEST, checkpoint.ARRAYS
@@ -46,7 +50,13 @@ def spoil_manifest(path, **changes):
 def spoil_arrays(path, change):
     arrays = load_file(path / ARRAYS)
     change(arrays)
+    write_arrays(path, arrays)
+
+
+def write_arrays(path, arrays):
+    """As a stranger would, who writes the digest that fits."""
     save_file(arrays, path / ARRAYS)
+    spoil_manifest(path, sha256=hashlib.sha256((path / ARRAYS).read_bytes()).hexdigest())
 
 
 def refused(path, *words):
@@ -159,6 +169,44 @@ def test_truncated(file, share, good):
     refused(good, file, "damaged")
 
 
+def test_numbers_that_changed_on_the_disk(good):
+    content = bytearray((good / ARRAYS).read_bytes())
+    content[-5] ^= 1
+    (good / ARRAYS).write_bytes(content)
+    refused(good, ARRAYS, "its content is not what manifest.json says")
+
+
+def test_a_checkpoint_from_before_there_was_a_digest_loads(good, original):
+    manifest = json.loads((good / MANIFEST).read_text())
+    assert (manifest.pop("kind"), len(manifest.pop("sha256"))) == ("DQN", 64)
+    (good / MANIFEST).write_text(json.dumps(manifest))
+    assert_same(everything(load(good, backend="numpy")), original[1])
+
+
+def test_whoever_may_read_the_one_file_may_read_the_other(good):
+    assert (good / ARRAYS).stat().st_mode == (good / MANIFEST).stat().st_mode
+
+
+class OwnDQN(DQN):
+    """DQN with wider layers than its config says."""
+
+    def trunk(self, observation_space):
+        encoder = Sequential((VectorEncoder(), Dense(7)))
+        return replace(super().trunk(observation_space), encoder=encoder)
+
+
+def test_an_agent_of_a_class_of_ones_own(good, tmp_path):
+    agent = OwnDQN("CartPole-v1", backend="numpy", hidden=(8,))
+    path = agent.save(tmp_path / "own")
+    with pytest.raises(UserError, match=r"own holds an agent of the class OwnDQN, not DQN: OwnDQN\.load\(path\)"):
+        load(path)
+    with pytest.raises(UserError, match="of the class DQN, not OwnDQN"):
+        OwnDQN.load(good)
+    again = OwnDQN.load(path, backend="numpy")
+    assert type(again) is OwnDQN
+    assert_same(everything(again), everything(agent))
+
+
 @pytest.mark.parametrize(
     "text", ["hello", "[]", "null", "[" * 100_000, "\xff\xfe", '{"seed": ' + "9" * 5000 + "}"], ids=len
 )
@@ -177,8 +225,9 @@ def test_missing_files(good):
 @pytest.mark.parametrize("key", list(checkpoint.Manifest.model_fields))
 def test_a_manifest_without_a_key_or_with_the_wrong_type(key, good):
     whole = json.loads((good / MANIFEST).read_text())
-    (good / MANIFEST).write_text(json.dumps({name: value for name, value in whole.items() if name != key}))
-    refused(good, "format None" if key == "format" else key)
+    if key not in ("kind", "sha256"):  # which older ones lack
+        (good / MANIFEST).write_text(json.dumps({name: value for name, value in whole.items() if name != key}))
+        refused(good, "format None" if key == "format" else key)
     for wrong in (None, 1.5, [], {"a": []}, -1):
         (good / MANIFEST).write_text(json.dumps(whole | {key: wrong}))
         refused(good)
@@ -203,7 +252,7 @@ def test_arrays_that_do_not_fit(good):
         for wrong in (None, whole[name].astype(np.complex64 if whole[name].dtype.kind == "f" else np.int8),
                       whole[name][..., None], np.repeat(np.atleast_1d(whole[name]), 2, 0)):  # fmt: skip
             arrays = {key: value for key, value in whole.items() if key != name}
-            save_file(arrays if wrong is None else arrays | {name: wrong}, good / ARRAYS)
+            write_arrays(good, arrays if wrong is None else arrays | {name: wrong})
             refused(good, name.rpartition("/")[2] if wrong is not None and not name.startswith("replay") else "")
 
 

@@ -6,13 +6,14 @@ import json
 import tomllib
 from importlib.resources import files
 
+import gymnasium as gym
 import pytest
 
 from rlzoo import UserError
 from rlzoo.algorithms import ALGORITHMS, find
 from rlzoo.nn.schedules import Schedule, schedule
 from rlzoo.training import config as config_module
-from rlzoo.training.config import resolve, validate
+from rlzoo.training.config import resolve, type_name, validate
 
 PUBLISHED = {
     "families": {"farm": {"source": "a book", "gamma": 0.9, "n_envs": 4, "hidden": [16]}},
@@ -84,6 +85,10 @@ def test_every_published_entry_is_valid_and_has_a_source(algorithm):
     ({"learning_rate": "exponential(1e-3, 0)"}, ["learning_rate", "positive"]),
     ({"learning_rate": float("inf")}, ["learning_rate", "finite"]),
     ({"learning_rate": True}, ["learning_rate = True"]),
+    ({"learning_rate": -1e-3}, ["learning_rate = -0.001", "at least 0"]),
+    ({"clip_range": "linear(0.2, -0.1)"}, ["clip_range", "at least 0"]),
+    ({"log_std_init": float("-inf")}, ["log_std_init = -inf", "finite"]),
+    ({"n_steps": "1.5e0"}, ["n_steps = 1.5", "integer"]),
     ({"normalize_advantage": "perhaps"}, ["normalize_advantage = 'perhaps'", "boolean"]),
     ({"clip_range_value": -1}, ["clip_range_value = -1", "greater than 0"]),
 ])  # fmt: skip
@@ -111,7 +116,7 @@ def test_other_values_as_text():
 
 @pytest.mark.parametrize("written", [
     3e-4, 0.1 + 0.2, 1 / 3, "linear(1e-3, 0)", "linear(1, 0.04, 0.16)", "linear(0.123456789012345, 1e-17)",
-    "exponential(1e-2, 1.000000001e-5, 0.333333333333)", "linear(-1, 2)", "linear(0.1)",
+    "exponential(1e-2, 1.000000001e-5, 0.333333333333)", "linear(1, 2)", "linear(0.1)",
 ])  # fmt: skip
 def test_schedules_come_back_from_json_as_they_were(written):
     kind = find("ppo").Config
@@ -138,3 +143,41 @@ def test_a_config_is_frozen_and_comes_back_from_json(algorithm):
     assert kind(**json.loads(json.dumps(c.model_dump(mode="json")))) == c
     with pytest.raises(ValueError):
         c.gamma = 0.5
+
+
+def test_whole_numbers_may_be_written_with_an_exponent():
+    found = resolved("Dog-v1", None, n_steps="1e3", steps="2.5e6").config
+    assert (found.n_steps, found.steps) == (1000, 2_500_000)
+
+
+def test_shares_lie_within_0_and_1():
+    kind = find("dqn").Config
+    for given in ({"exploration": 5}, {"importance_exponent": "linear(0.4, 1.1)"}, {"tau": 2}):
+        with pytest.raises(UserError, match="a share within 0 and 1"):
+            validate("dqn", kind, given)
+
+
+@pytest.mark.parametrize("given, n_steps", [
+    ({"n_envs": 1}, 512), ({"n_envs": "4"}, 128), ({"n_envs": 3}, 192), ({"n_envs": 16}, 32), ({"n_envs": 64}, 32),
+    ({"n_envs": 1, "n_steps": 300}, 300),
+])  # fmt: skip
+def test_in_fewer_environments_than_published_a_rollout_is_as_large(given, n_steps):
+    found = resolve("ppo", find("ppo").Config, "CartPole-v1", "classic_control", given)
+    assert found.config.n_steps == n_steps
+    assert ("n_envs, for a rollout" in found.sources["n_steps"]) == (n_steps not in (32, 300))
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "a2c", "reinforce", "trpo"])
+def test_published_settings_fit_an_environment_object(algorithm):
+    for env in ("CartPole-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Pendulum-v1"):
+        agent = find(algorithm)(gym.make(env), backend="numpy")
+        published = resolve(algorithm, type(agent).Config, env, "classic_control", {}).config
+        assert agent.config.n_envs == 1 and agent.config.n_steps >= published.n_steps
+    with pytest.raises(UserError, match="n_envs = 4 does not fit Pendulum-v1, which is 1"):
+        find(algorithm)(gym.make("Pendulum-v1"), backend="numpy", n_envs=4)
+
+
+def test_types_are_told_as_people_write_them():
+    fields = find("sac").Config.model_fields
+    assert type_name(fields["entropy_coefficient"].annotation) == "number or schedule or none"
+    assert type_name(fields["hidden"].annotation) == "list of int"

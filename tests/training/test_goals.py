@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gymnasium as gym
 import numpy as np
 from environments import BitFlipping, copies
 
@@ -34,3 +35,20 @@ def test_rewards_are_normalized_like_those_collected():
     deviation = np.sqrt(agent.normalizers["reward"].moments.variance)
     assert abs(deviation - 1.0) > 0.05
     np.testing.assert_allclose(batch["reward"], (reached(batch) - 1.0) / deviation, rtol=1e-4)
+
+
+class Tenfold(gym.Wrapper):
+    """Rewards, and what a goal would have paid, ten times as large."""
+
+    def step(self, action):
+        observation, reward, *rest = self.env.step(action)
+        return observation, 10 * reward, *rest
+
+    def compute_reward(self, *reached_and_goal):
+        return 10 * self.env.unwrapped.compute_reward(*reached_and_goal)
+
+
+def test_a_wrappers_rewards_are_taken_for_relabelled_goals_too():
+    agent = DQN(copies(lambda: Tenfold(BitFlipping(4)), 2), backend="torch", hidden=(8,), hindsight="future",
+                hindsight_share=0.5, steps=200, learning_starts=1000).learn()  # fmt: skip
+    assert set(agent.replay.sample(np.random.default_rng(0), (4, 64))["reward"].ravel()) == {-10.0, 0.0}

@@ -1,0 +1,107 @@
+"""Which environment an agent is evaluated in, and that the one it learns in comes to no harm."""
+
+from __future__ import annotations
+
+import multiprocessing as mp
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from counting import Counting
+from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
+from gymnasium.wrappers.vector import TransformReward
+
+from rlzoo import A2C, PPO
+from rlzoo.errors import UserError
+from rlzoo.training.callbacks import Callback, Evaluate
+from rlzoo.training.evaluate import evaluate
+
+SMALL = dict(backend="jax", n_steps=8, batch_size=8, hidden=(8,))
+
+
+class Piped(Counting):
+    """Counts, and talks to another process."""
+
+    def __init__(self):
+        super().__init__()
+        self.here, self.there = mp.Pipe()
+
+
+class Unending(Counting):
+    """Counts, and in every second episode without an end."""
+
+    def step(self, action):
+        observation, reward, *_ = super().step(action)
+        return observation, reward, self.t == 3 and self.episode % 2 == 0, False, {}
+
+
+def test_environments_in_processes_of_their_own_are_evaluated_and_go_on():
+    env = AsyncVectorEnv([Counting, Counting], shared_memory=False)
+    agent = PPO(env, **SMALL).learn(16)
+    assert agent.evaluate(4).returns == (6.0,) * 4
+    assert agent.learn(16).steps == 32
+    wrapped = A2C(TransformReward(env, lambda reward: reward * 0.0), backend="jax", n_steps=8, hidden=(8,))
+    assert wrapped.evaluate(2).returns == (0.0, 0.0)
+    env.close()
+
+
+def test_a_connection_to_another_process_survives_the_attempt_to_copy_it():
+    env = Piped()
+    agent = PPO(env, **SMALL).learn(8)
+    with pytest.raises(UserError, match=r"Piped cannot be copied \(it holds a connection.*env=…"):
+        agent.evaluate(2)
+    env.here.send("still there")
+    assert env.there.recv() == "still there"
+    with pytest.raises(UserError, match="cannot be copied"):  # before it trains, not in the middle
+        agent.learn(64, callbacks=[Evaluate(32, 2)])
+    assert agent.steps == 8
+    agent.learn(64, callbacks=[Evaluate(32, 2, env=Piped())])
+    assert agent.steps == 72
+
+
+def test_an_environment_that_is_given_is_played_as_it_is_and_left_open():
+    class Closing(Counting):
+        closed = False
+
+        def close(self):
+            self.closed = True
+
+    env, other = Counting(), Closing(length=5)
+    agent = PPO(env, **SMALL).learn(8)
+    assert agent.evaluate(2, env=other).returns == (15.0, 15.0) and len(other.seeds) == 3 and not other.closed
+    env.length = 4
+    assert agent.evaluate(2, env=env).returns == (10.0, 10.0)
+    agent.learn(8)
+    assert agent.episodes.lengths[-1] == 4 and agent.collector.raw[0, 1] == 0, "two whole episodes, begun anew"
+
+
+def test_wrappers_of_a_vector_environment_count():
+    halved = [lambda env: gym.wrappers.TransformReward(env, lambda reward: reward / 2)]
+    env = gym.make_vec("CartPole-v1", 2, vectorization_mode="sync", wrappers=halved)
+    evaluation = PPO(env, **SMALL).evaluate(4)
+    assert evaluation.returns == tuple(length / 2 for length in evaluation.lengths)
+    env = TransformReward(gym.make_vec("CartPole-v1", 2, vectorization_mode="sync"), lambda reward: reward * 3)
+    evaluation = PPO(env, **SMALL).evaluate(4)
+    assert evaluation.returns == tuple(length * 3.0 for length in evaluation.lengths)
+
+
+def test_an_episode_that_does_not_end_is_cut_off():
+    env = SyncVectorEnv([Unending, Counting])
+    result = evaluate(lambda observation, first: np.zeros(2, int), env, 6, seed=0, longest=9)
+    assert result.lengths == (3, 9, 3, 3, 3) and result.cut == 1
+    assert result.returns == (6.0, 45.0, 6.0, 6.0, 6.0)
+    assert str(result).endswith("over 5 episodes, 1 of them cut off after 9 steps")
+
+
+def test_what_diverges_is_not_saved():
+    class Saved(Callback):
+        flats = ()
+
+        def on_checkpoint(self, agent):
+            self.flats = (*self.flats, agent.flat.copy())
+
+    saved = Saved()
+    agent = PPO("CartPole-v1", **SMALL, n_envs=1, learning_rate="exponential(1e-3, 1e30)", checkpoint_every=40)
+    with pytest.raises(UserError, match="ppo diverged by .* lower learning_rate"):
+        agent.learn(400, callbacks=[saved])
+    assert len(saved.flats) >= 1 and all(np.isfinite(flat).all() for flat in saved.flats)
