@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -173,3 +174,18 @@ def test_learners_of_values_have_the_adam_of_their_papers(algorithm, epsilon, no
     given = dict(adam_epsilon=1e-3, max_grad_norm=0.5)
     agent = find(algorithm)("CartPole-v1", backend="numpy", **given)
     assert agent.optimizer == Adam(epsilon=1e-3, max_grad_norm=0.5)
+
+
+@pytest.mark.parametrize("interval, moves", [(0, [0, 1, 0, 1]), (2, [0, 1, 0, 1]), (3, [0, 0, 1, 0])])
+def test_td3s_target_moves_with_the_actor_or_at_its_interval(interval, moves):
+    """An interval that never falls on the actor's turn moves it all the same."""
+    agent = find("td3")("Pendulum-v1", backend="jax", hidden=(4,), batch_size=4, learning_starts=1, tau=0.5,
+                        target_update_interval=interval)  # fmt: skip
+    targets = [agent.state["target"].copy()]
+
+    class Targets(Callback):
+        def on_steps(self, agent):
+            targets.append(agent.engine.to_numpy(agent.state["target"]))
+
+    agent.learn(4, callbacks=[Targets()])
+    assert [not np.array_equal(before, after) for before, after in pairwise(targets)] == moves

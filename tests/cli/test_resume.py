@@ -35,13 +35,13 @@ def stopped_in_the_middle(folder, total, how):
     return process.returncode, out, err
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "Ctrl-C"])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=["killed", "Ctrl-C", "ended"])
 def test_a_stopped_run_ends_as_the_uninterrupted_one(rlzoo, tmp_path, how):
     total = 24_576
     status, _, err = stopped_in_the_middle(tmp_path / "stopped", total, how)
     stopped_at = load("stopped").steps
     assert 0 < stopped_at < total
-    if how == signal.SIGINT:
+    if how != signal.SIGKILL:
         assert status == 130 and err.count("\n") == 1 and err.startswith("stopped at step ")
         assert f"has step {stopped_at:,}" in err and "rlzoo train --resume stopped" in err
     resumed = rlzoo("train", "--resume", "stopped", "--quiet")
@@ -50,6 +50,29 @@ def test_a_stopped_run_ends_as_the_uninterrupted_one(rlzoo, tmp_path, how):
     np.testing.assert_array_equal(load("stopped").flat, load("whole").flat)
     assert steps_logged(tmp_path / "stopped") == steps_logged(tmp_path / "whole")
     assert json.loads((tmp_path / "stopped/run.json").read_text())["resumed"][0]["from_step"] == stopped_at
+
+
+def test_stopped_before_its_first_checkpoint_a_run_leaves_nothing(rlzoo, tmp_path, monkeypatch):
+    def interrupted(run, agent):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rlzoo.training.run.Run.on_start", interrupted)
+    outcome = rlzoo("train", "--algo", "ppo", *LONG, "--out", "early")
+    assert (outcome.status, outcome.err) == (130, "stopped before the first step: nothing was kept\n")
+    assert not (tmp_path / "early").exists()
+
+
+def test_a_run_goes_on_being_evaluated_as_it_was(rlzoo, tmp_path):
+    words = ["--algo", "ppo", *LONG, "--steps", 2048, "--quiet", "--out", "run"]
+    assert rlzoo("train", *words, "--eval-every", 512, "--stop-at", 600).status == 0
+    assert rlzoo("train", "--resume", "run", "--steps", 2048, "--quiet").status == 0
+    assert rlzoo("train", "--resume", "run", "--steps", 2048, "--stop-at", 1, "--quiet").status == 0
+    with open(tmp_path / "run/metrics.csv", encoding="utf-8", newline="") as file:
+        evaluated = [int(row["steps"]) for row in csv.DictReader(file) if row["evaluation_return"]]
+    assert evaluated == [*range(512, 4097, 512), 4608], "to the first that reaches 1"
+    made, *resumed = json.loads((tmp_path / "run/run.json").read_text())["resumed"]
+    assert made["options"] == {"eval_every": 512, "stop_at": 600.0}
+    assert resumed[0]["options"] == {"eval_every": 512, "stop_at": 1.0}
 
 
 def test_a_finished_run_says_how_to_go_on(rlzoo, trained):

@@ -102,6 +102,6 @@ def test_what_diverges_is_not_saved():
 
     saved = Saved()
     agent = PPO("CartPole-v1", **SMALL, n_envs=1, learning_rate="exponential(1e-3, 1e30)", checkpoint_every=40)
-    with pytest.raises(UserError, match="ppo diverged by .* lower learning_rate"):
+    with pytest.raises(UserError, match=r"ppo diverged by .* lower learning_rate"):
         agent.learn(400, callbacks=[saved])
     assert len(saved.flats) >= 1 and all(np.isfinite(flat).all() for flat in saved.flats)
