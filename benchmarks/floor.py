@@ -4,13 +4,14 @@
 
 Prints JSON: microseconds per environment step of the environments and of the products, on one core and on all, and the
 steps a second that these allow. The products are read off the recording of the job's own update, with those that its
-gradients take; each shape is timed by itself in NumPy and in torch, and the faster counts. No rlzoo backend is used.
+gradients take; each shape is timed by itself in NumPy, torch and XLA, and the fastest counts. No rlzoo backend is used.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -96,11 +97,9 @@ def seconds_of_products(counts: Counter[Shape], threads: int) -> float:
         for (m, k, n), count in counts.items():
             x, y = np.ones((m, k), np.float32), np.ones((k, n), np.float32)
             tx, ty = torch.from_numpy(x), torch.from_numpy(y)
-            rates = [microseconds(lambda a=x, b=y: a @ b), microseconds(lambda a=tx, b=ty: torch.mm(a, b))]
-            if threads > 1:  # XLA takes all cores
-                jx, jy = jax.device_put(x), jax.device_put(y)
-                rates.append(microseconds(lambda a=jx, b=jy: xla(a, b).block_until_ready()))
-            total += count * min(rates) * 1e-6
+            jx, jy = jax.device_put(x), jax.device_put(y)
+            calls = lambda: x @ y, lambda: torch.mm(tx, ty), lambda: xla(jx, jy).block_until_ready()  # noqa: B023
+            total += count * min(map(microseconds, calls)) * 1e-6
     return total
 
 
@@ -117,20 +116,27 @@ def env_microseconds(agent: Any, rounds: int = 2000) -> float:
     return float(np.mean(times)) * 1e6 / config.n_envs
 
 
-def main(job_name: str) -> None:
+def main(job_name: str, *core: str) -> None:
+    """Print what was measured, as JSON; with a core, of the products on that core alone."""
+    if core:
+        os.sched_setaffinity(0, {int(core[0])})  # before XLA counts the cores
     job = JOBS[job_name]
     agent = agent_of(job, "numpy")
     program, steps = update_of(agent)
     counts, env = products(program), env_microseconds(agent)
     flops = sum(2 * m * k * n * count for (m, k, n), count in counts.items())
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    measured: dict[str, Any] = {"env_us": env, "megaflop_a_step": flops / steps / 1e6}
-    for name, threads in (("one_core", 1), ("all_cores", cores)):
-        products_us = seconds_of_products(counts, threads) * 1e6 / steps
-        rates = {"gflops": flops / steps / products_us / 1e3, "steps_per_second": 1e6 / (env + products_us)}
-        measured[name] = {"products_us": products_us} | rates
+    cores = sorted(os.sched_getaffinity(0))
+    products_us = seconds_of_products(counts, len(cores)) * 1e6 / steps
+    rates = {"gflops": flops / steps / products_us / 1e3, "steps_per_second": 1e6 / (env + products_us)}
+    measured = {"products_us": products_us} | rates
+    if not core:
+        words = [sys.executable, "-m", "benchmarks.floor", job_name, str(cores[0])]
+        one = json.loads(subprocess.run(words, capture_output=True, check=True, text=True).stdout)
+        measured = {
+            "env_us": env, "megaflop_a_step": flops / steps / 1e6, "one_core": one, "all_cores": measured,
+        }  # fmt: skip
     print(json.dumps(measured))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])
