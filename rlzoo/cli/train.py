@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,7 +46,6 @@ def train(
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with the run in this folder.")] = None,
 ) -> None:
     """Train an agent in an environment, or go on with a run."""
-    signal.signal(signal.SIGTERM, _interrupt)  # what ends jobs in queues and containers: as Ctrl-C
     if resume is None:
         _check_evaluations(eval_every, stop_at)
         hyperparameters = settings_of(settings, steps=steps, n_envs=n_envs)
@@ -70,8 +71,18 @@ def train(
         _print_outcome(agent, run)
 
 
-def _interrupt(number: int, frame: Any) -> None:
-    raise KeyboardInterrupt
+@contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """The signal that ends jobs in queues and containers raises KeyboardInterrupt."""
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _check_evaluations(eval_every: int | None, stop_at: float | None) -> None:
@@ -148,7 +159,8 @@ def _learn(
         if not quiet:
             print(_headline(agent, more), f"run: {run.folder}", sep="\n", flush=True)
         callbacks = [run] if eval_every is None else [run, Evaluate(eval_every, stop_at=stop_at)]
-        agent.learn(more, callbacks=callbacks, progress=not quiet)
+        with _sigterm_as_ctrl_c():
+            agent.learn(more, callbacks=callbacks, progress=not quiet)
     except KeyboardInterrupt:
         if is_new and not run.has_checkpoint:
             shutil.rmtree(run.folder, ignore_errors=True)

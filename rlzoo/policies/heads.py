@@ -64,7 +64,8 @@ class Head:
 
                 return clipped
             case SquashedGaussian():
-                measures = _rows(0.5 * (space.low + space.high), 0.5 * (space.high - space.low), space.low, space.high)
+                low, high = 0.5 * space.low, 0.5 * space.high  # halved first: the sum of huge bounds is infinite
+                measures = _rows(low + high, high - low, space.low, space.high)
 
                 def scaled(action: np.ndarray) -> np.ndarray:
                     centre, half, low, high = measures(len(action))

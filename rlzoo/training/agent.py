@@ -58,7 +58,7 @@ class Agent(Actor, ABC):
         if isinstance(env, VectorEnv | gym.Env):
             found = getattr(env, "num_envs", 1)
             asked = hyperparameters.setdefault("n_envs", found)
-            if asked != found:
+            if str(asked) != str(found):
                 raise UserError(f"n_envs = {asked!r} does not fit {envs.name_of(env)}, which is {found}: leave it out")
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
             raise UserError(f"seed = {seed!r} is not valid: a whole number of at least 0")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 import types
@@ -172,10 +173,12 @@ def resolve(algorithm: str, kind: type[Config], env: str, family: str | None, gi
 def _in_fewer(published: dict[str, Any], given: dict[str, Any]) -> int | None:
     """The steps of a rollout that is as large in fewer environments as in those published; None where there are not
     fewer, or the steps are given or were not published."""
-    n_envs = str(given.get("n_envs"))
-    if "n_steps" in given or not {"n_steps", "n_envs"} <= published.keys() or not n_envs.isdigit() or n_envs == "0":
+    if "n_steps" in given or not {"n_steps", "n_envs"} <= published.keys():
         return None
-    fewer = -(-published["n_envs"] // int(n_envs))
+    try:
+        fewer = math.ceil(published["n_envs"] / float(given["n_envs"]))
+    except (KeyError, ValueError, TypeError, ZeroDivisionError):
+        return None
     return published["n_steps"] * fewer if fewer > 1 else None
 
 

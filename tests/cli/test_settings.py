@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import typer
 
 from rlzoo.algorithms import find
-from rlzoo.cli.settings import settings_of, spread
+from rlzoo.cli.settings import settings_of, spread, whole
 from rlzoo.errors import UserError
 from rlzoo.training.config import resolve
 
@@ -42,6 +43,18 @@ def test_a_value_may_hold_an_equals_sign_and_a_name_comes_once():
         settings_of(["steps=6"], steps=5)
     with pytest.raises(UserError, match="a is given twice"):
         settings_of(["a=1", "a=1"])
+
+
+@pytest.mark.parametrize(("text", "number"), [("1e3", 1000), ("2.5e6", 2_500_000), ("7.0", 7), ("12", 12), (12, 12)])
+def test_a_whole_number_may_be_written_as_people_do(text, number):
+    found = whole(1)(text)
+    assert found == number and type(found) is int
+
+
+@pytest.mark.parametrize("text", ["1.5", "1e-3", "inf", "nan", "-1e3", "0", "1e", "many", ""])
+def test_what_is_not_a_whole_number_is_refused(text):
+    with pytest.raises(typer.BadParameter, match=f"'{text}' is not a whole number of at least 1"):
+        whole(1)(text)
 
 
 def config(algorithm="ppo", **values):

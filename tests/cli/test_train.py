@@ -143,6 +143,13 @@ def test_a_run_on_one_engine_imports_no_other(tmp_path):
     assert set(out.splitlines()[-1].split()) == {"jax", "tensorboard"}, err
 
 
+def test_a_run_that_diverges_keeps_its_last_good_checkpoint(rlzoo, tmp_path):
+    words = [*TINY, "learning_rate=1e30", "checkpoint_every=128", "--steps", 512, "--quiet", "--out", "run"]
+    outcome = rlzoo("train", "--algo", "ppo", *words)
+    assert outcome.status == 2 and "ppo diverged by " in outcome.err and "lower learning_rate" in outcome.err
+    assert np.isfinite(load(tmp_path / "run").flat).all()
+
+
 def test_it_stops_at_the_return_asked_for(rlzoo, tmp_path):
     stop = ("--eval-every", 256, "--stop-at", 8)  # what an episode lasts at least
     rlzoo("train", "--algo", "ppo", *TINY, "--steps", 2048, *stop, "--quiet", "--out", "run")

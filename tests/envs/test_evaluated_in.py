@@ -75,6 +75,20 @@ def test_an_environment_that_is_given_is_played_as_it_is_and_left_open():
     assert agent.episodes.lengths[-1] == 4 and agent.collector.raw[0, 1] == 0, "two whole episodes, begun anew"
 
 
+def test_what_was_changed_of_an_environment_counts_where_it_is_given():
+    env = gym.make("CartPole-v1")
+    env.unwrapped.theta_threshold_radians = 0.0  # it falls at the first step
+    agent = PPO(env, **SMALL)
+    assert agent.evaluate(3, env=env).lengths == (1, 1, 1)
+    assert min(agent.evaluate(3).lengths) > 1, "made again from its id"
+
+
+def test_evaluations_in_the_environment_that_is_learned_in_begin_its_episodes_anew():
+    env = Counting()
+    agent = PPO(env, **SMALL).learn(24, callbacks=[Evaluate(8, 1, env=env)])
+    assert (agent.steps, agent.episodes.finished) == (24, 6), "two of each eight steps, and the third given up"
+
+
 def test_wrappers_of_a_vector_environment_count():
     halved = [lambda env: gym.wrappers.TransformReward(env, lambda reward: reward / 2)]
     env = gym.make_vec("CartPole-v1", 2, vectorization_mode="sync", wrappers=halved)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from counting import Counting
 from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from probes import TwoSteps, environment
 
-from rlzoo import PPO
+from rlzoo import A2C, PPO
 from rlzoo.policies.normalizers import ObservationNormalizer, RewardNormalizer, RunningMoments
 
 
@@ -101,6 +103,17 @@ def test_steps_spent_on_a_reset_do_not_count_among_rewards():
         second(reward, done)
         second(np.zeros(3), None, ~done)  # of a vector environment that resets in the next step
     np.testing.assert_array_equal(list(first.arrays().values()), list(second.arrays().values()))
+
+
+def test_when_environments_reset_does_not_change_the_moments_of_rewards():
+    found = []
+    for mode, n_steps in ((AutoresetMode.SAME_STEP, 9), (AutoresetMode.NEXT_STEP, 12)):
+        env = SyncVectorEnv([Counting, Counting], autoreset_mode=mode)
+        agent = A2C(env, backend="jax", n_steps=n_steps, hidden=(4,), normalize_reward=True).learn(2 * n_steps)
+        assert agent.episodes.finished == 6
+        found.append(agent.normalizers["reward"].moments)
+    same, later = found
+    assert (same.mean, same.variance, same.count) == (later.mean, later.variance, later.count)
 
 
 def test_an_agent_learns_and_acts_on_normalized_observations_and_rewards():

@@ -57,6 +57,11 @@ def test_squashed_actions_stay_within_bounds_that_rounding_would_leave():
         assert all(space.contains(action) for action in to_env(np.float32([[-1, 1], [1, -1]])))
 
 
+def test_squashed_actions_between_huge_bounds_are_numbers():
+    to_env = squashed_head(spaces.Box(np.float32([-3e38]), np.float32([3e38])), "sac").to_env
+    np.testing.assert_array_equal(to_env(np.float32([[-1], [0], [1]])), np.float32([[-3e38], [0], [3e38]]))
+
+
 def test_a_picture_without_channels_is_refused_and_a_board_is_numbers():
     with pytest.raises(UserError, match=r"\(84, 84\).*grayscale_newaxis=True"):
         encoder_for(spaces.Box(0, 255, (84, 84), np.uint8))

@@ -157,8 +157,15 @@ def test_shares_lie_within_0_and_1():
             validate("dqn", kind, given)
 
 
+@pytest.mark.parametrize("given", [{"v_max": float("inf")}, {"v_max": "inf"}, {"v_min": float("-inf")}])
+def test_bounds_of_returns_are_finite(given):
+    with pytest.raises(UserError, match=r"v_m.. = .*inf.* finite number"):
+        validate("rainbow", find("rainbow").Config, given)
+
+
 @pytest.mark.parametrize("given, n_steps", [
-    ({"n_envs": 1}, 512), ({"n_envs": "4"}, 128), ({"n_envs": 3}, 192), ({"n_envs": 16}, 32), ({"n_envs": 64}, 32),
+    ({"n_envs": 1}, 512), ({"n_envs": "4"}, 128), ({"n_envs": 4.0}, 128), ({"n_envs": 3}, 192), ({"n_envs": 16}, 32),
+    ({"n_envs": 64}, 32),
     ({"n_envs": 1, "n_steps": 300}, 300),
 ])  # fmt: skip
 def test_in_fewer_environments_than_published_a_rollout_is_as_large(given, n_steps):
