@@ -4,6 +4,6 @@ from rlzoo.envs.make import family_of, form_of, is_harmless, limit_of, make, mak
 from rlzoo.envs.vector import Stepper, Transition
 
 __all__ = [
-    "Stepper", "Transition", "family_of", "form_of", "is_harmless", "limit_of", "make", "make_separate", "name_of",
-    "spec_of",
+    "Stepper", "Transition", "family_of", "form_of", "is_harmless", "limit_of", "make", "make_separate",
+    "name_of", "spec_of",
 ]  # fmt: skip

@@ -48,6 +48,12 @@ def _plain(text: str) -> Any:
     return text
 
 
+def module_and_id(env: str) -> tuple[str, str]:
+    """The module that a name asks for, or "", and the id, without arguments."""
+    module, _, name = env.partition(",")[0].rpartition(":")
+    return module, name
+
+
 def spec_of(env: Any) -> gym.envs.registration.EnvSpec | None:
     """The Gymnasium spec of an id, an environment or copies of one; None for an object that was not made by an id.
 
@@ -61,7 +67,7 @@ def spec_of(env: Any) -> gym.envs.registration.EnvSpec | None:
             return first if all(other == first for other in others) else None
         return env.spec
     arguments = arguments_of(env)
-    module, _, name = env.partition(",")[0].rpartition(":")
+    module, name = module_and_id(env)
     if module:
         try:
             importlib.import_module(module)

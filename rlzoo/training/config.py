@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
+from rlzoo.envs.make import module_and_id
 from rlzoo.errors import UserError, nearest
 from rlzoo.nn.layers import ACTIVATIONS
 from rlzoo.nn.schedules import Schedule, Scheduled
@@ -152,7 +153,7 @@ def resolve(algorithm: str, kind: type[Config], env: str, family: str | None, gi
     published = _published(algorithm)
     layers = [
         (f"family {family}", published.get("families", {}).get(family, {})),
-        (f"environment {env}", published.get("environments", {}).get(env.partition(",")[0].rpartition(":")[2], {})),
+        (f"environment {env}", published.get("environments", {}).get(module_and_id(env)[1], {})),
         ("--set", given),
     ]
     values: dict[str, Any] = {}

@@ -13,6 +13,7 @@ from rlzoo.envs import Stepper
 
 LONGEST = 27_000  # steps of an episode in an environment without a limit: half an hour of an Atari game
 
+
 @dataclass(frozen=True)
 class Evaluation:
     """Undiscounted returns of whole episodes, and their lengths in steps."""

@@ -64,6 +64,17 @@ def test_a_vector_environment_in_a_wrapper_is_asked_too():
     assert_masks(make(gym.wrappers.vector.RecordEpisodeStatistics(env), action_masks=True))
 
 
+@pytest.mark.parametrize("kind, warns", [(ByMethod, True), (Masked, False)])
+def test_a_truncated_observation_whose_mask_nobody_can_tell_any_more_is_warned_of(kind, warns, recwarn):
+    env = make(SyncVectorEnv([lambda: gym.wrappers.TimeLimit(kind(9), 2)], autoreset_mode=AutoresetMode.SAME_STEP),
+               action_masks=True)  # fmt: skip
+    seen, _ = env.reset(seed=0)
+    for _ in range(2):
+        seen, *_ = env.step(seen["action_mask"].argmax(-1))
+    told = [str(one.message) for one in recwarn if "all actions count as allowed" in str(one.message)]
+    assert bool(told) == warns
+
+
 class Whole(VectorEnv):
     """A vector environment of its own, not of copies, that says all masks at once."""
 
