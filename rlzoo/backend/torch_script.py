@@ -10,6 +10,8 @@ import torch
 from rlzoo.backend.torch_trace import traced
 
 FUSED_ADAM = torch.ops.aten._fused_adamw.tensor_lr
+HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+WORK_OF_ONEDNN = 256 * 64 * 64  # multiplications of a matrix product, above which oneDNN's is faster than MKL's
 PROFILED = 3  # calls of a program after which TorchScript does not change it any more
 
 
@@ -73,7 +75,29 @@ def _fused_adam(flat, gradient, first, second, largest, count, *, lr, beta1, bet
     return [flat], gradient, [first], [second], largest
 
 
+def _matmul(x, y):
+    """x @ y. On the processors that MKL gives its second best, oneDNN takes half as long."""
+    if not _is_for_onednn(x, y):
+        return torch.ops.aten.mm(x, y)
+    linear = _functions()["onednn_linear"]  # copies its first matrix unless that lies there row by row
+    return linear(x, y.t(), None) if x.is_contiguous() or x.shape[0] <= y.shape[1] else linear(y.t(), x, None).t()
+
+
+def _matmul_and_add(bias, x, y):
+    """x @ y + bias."""
+    if not _is_for_onednn(x, y):
+        return torch.ops.aten.addmm(bias, x, y)
+    return _functions()["onednn_linear"](x, y.t(), bias)
+
+
+def _is_for_onednn(x, y):
+    work = x.shape[0] * x.shape[1] * y.shape[1]
+    return HAS_ONEDNN and work > WORK_OF_ONEDNN and x.dtype == torch.float32
+
+
 IN_PLACE_OF = {
+    torch.ops.aten.mm.default: _matmul,
+    torch.ops.aten.addmm.default: _matmul_and_add,
     torch.ops.aten.convolution_backward.default: _convolution_backward,
     FUSED_ADAM: _fused_adam,
     torch.ops.aten.view.default: torch.ops.aten.reshape.default,  # what the fuser makes may lie otherwise in memory
@@ -98,4 +122,10 @@ def _functions():
         )  # fmt: skip
         return flats[0], firsts[0], seconds[0]  # to TorchScript the lists are what was written to
 
-    return {function.__name__: torch.jit.script(function) for function in (conv2d_gradients, adam)}
+    def onednn_linear(x: torch.Tensor, y: torch.Tensor, bias: torch.Tensor | None):
+        """x @ yᵀ + bias."""
+        none: list[int | float | complex | None] = []
+        return torch.ops.mkldnn._linear_pointwise(x, y, bias, "none", none, "")
+
+    functions = (conv2d_gradients, adam, *((onednn_linear,) if HAS_ONEDNN else ()))
+    return {function.__name__: torch.jit.script(function) for function in functions}

@@ -7,10 +7,11 @@ import sys
 
 import numpy as np
 import pytest
+from engines import require
 from parity import assert_close, compiled, uncompiled
 
 from rlzoo.backend import numpy as numpy_backend
-from rlzoo.backend import ops
+from rlzoo.backend import ops, tree
 
 X, W = np.array([1.0, -2.0, 3.0]), np.array([1.0, -1.0, 2.0])
 
@@ -148,3 +149,43 @@ def test_joined_vectors_are_differentiated_twice(engine):
 
     x, y = np.linspace(-2.0, 1.0, 20_000), np.ones(5)
     assert_close(compiled(engine, twice, x, y), (6.0 * x**2, 12.0 * x))
+
+
+def two_layers(x, kernel, bias, out):
+    def loss(p):
+        hidden = ops.relu(ops.linear(p[0], p[1], p[2]))
+        return ops.mean(ops.square(hidden @ p[3])), hidden
+
+    return ops.value_and_grad(loss, [x, kernel, bias, out])
+
+
+def assert_large_products(engine, shape):
+    """Two layers and their gradients, against NumPy in float64."""
+    rng, (rows, inputs, units, outputs) = np.random.default_rng(1), shape
+    sizes = [(rows, inputs), (inputs, units), (units,), (units, outputs)]
+    arrays = [rng.standard_normal(size).astype(np.float32) / np.float32(size[0] ** 0.5) for size in sizes]
+    arrays[0] *= np.float32(rows**0.5)
+    x, kernel, bias, out = (array.astype(np.float64) for array in arrays)
+    hidden = np.maximum(x @ kernel + bias, 0.0)
+    error = 2.0 * (hidden @ out) / (rows * outputs)
+    through = error @ out.T * (hidden > 0.0)
+    gradients = [through @ kernel.T, x.T @ through, through.sum(0), hidden.T @ error]
+    expected = np.mean(np.square(hidden @ out)), hidden, gradients
+    actual = compiled(engine, two_layers, *arrays)
+    for got, wanted in zip(tree.flatten(actual)[0], tree.flatten(expected)[0], strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-5 * np.abs(wanted).max())
+
+
+LARGE = pytest.mark.parametrize("shape", [(256, 256, 256, 256), (64, 512, 256, 40), (600, 300, 24, 700)])
+
+
+@LARGE
+def test_large_products(engine, shape):
+    """PyTorch leaves those to oneDNN, which wants them to lie in memory as it likes."""
+    assert_large_products(engine, shape)
+
+
+@LARGE
+def test_large_products_where_pytorch_was_built_without_onednn(monkeypatch, shape):
+    monkeypatch.setattr("rlzoo.backend.torch_script.HAS_ONEDNN", False)
+    assert_large_products(require("torch"), shape)
