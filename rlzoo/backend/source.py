@@ -143,7 +143,7 @@ class _Writer:
         function, n = self.module.function(instruction.body), len(carried)
         length, counter = len(scanned[0].value), f"i_{names[0]}"
         if length == 1:  # its loop would be control flow for nothing
-            slices = [f"{self.expression(leaf)}[0]" for leaf in scanned]
+            slices = [f"backend.reshape({self.expression(leaf)}, {leaf.value.shape[1:]})" for leaf in scanned]
             arguments = ", ".join([*map(self.expression, carried), *slices, *map(self.expression, fixed)])
             self.lines.append(f"results = {function}({arguments})")
             self.lines += [f"{name} = results[{i}]" for i, name in enumerate(names[:n])]
