@@ -24,6 +24,8 @@ from rlzoo.backend import mindspore_cache, recorder, tree
 from rlzoo.backend.source import Module
 
 PRODUCT = ops.MatMul()
+equal, abs, exp, log, sqrt, square = ops.equal, ops.abs, ops.exp, ops.log, ops.sqrt, ops.square
+WIDE = 256 * 128  # numbers of a matrix, above which it is faster to repeat a vector than to have it broadcast
 
 
 def add(x, y):
@@ -84,10 +86,6 @@ def where(condition, x, y):
     return ops.where(condition, x, y)
 
 
-def equal(x, y):
-    return ops.equal(x, y)
-
-
 def less(x, y):
     return x < y
 
@@ -96,28 +94,8 @@ def greater(x, y):
     return x > y
 
 
-def abs(x):
-    return ops.abs(x)
-
-
 def negative(x):
     return -x
-
-
-def exp(x):
-    return ops.exp(x)
-
-
-def log(x):
-    return ops.log(x)
-
-
-def sqrt(x):
-    return ops.sqrt(x)
-
-
-def square(x):
-    return ops.square(x)
 
 
 def tanh(x):
@@ -223,6 +201,8 @@ def one_hot(indices, depth):
 
 
 def linear(x, kernel, bias):
+    if x.ndim == 2 and x.shape[0] * kernel.shape[1] > WIDE:
+        bias = ops.tile(ops.reshape(bias, (1, -1)), (x.shape[0], 1))
     return matmul(x, kernel) + bias
 
 
