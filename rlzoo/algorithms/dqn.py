@@ -96,11 +96,16 @@ class DQN(OffPolicyAgent):
         return {"parameters": flat, "target": flat.copy(), "optimizer": self.optimizer.init(flat)}
 
     def sample(self, seen: Any, noise: Any) -> tuple[np.ndarray, Any]:
-        """ε-greedy actions, of the noisy network if it is one."""
-        epsilon = self.config.exploration(self.steps / self.total_steps)
-        greedy, remembered = super().sample(seen, noise) if self.config.noisy else self.mode(seen)
+        """ε-greedy actions, of the noisy network if it is one, which is not asked where all are by chance."""
         chance = noise["chance"]
-        return np.where(chance[:, 0] < epsilon, self.policy.by_chance(seen, chance[:, 1]), greedy), remembered
+        by_chance = chance[:, 0] < self.config.exploration(self.steps / self.total_steps)
+        n_by_chance = np.count_nonzero(by_chance)
+        if n_by_chance == len(by_chance) and self.policy.trunk.cell is None:
+            return self.policy.by_chance(seen, chance[:, 1]), None
+        greedy, remembered = super().sample(seen, noise) if self.config.noisy else self.mode(seen)
+        if n_by_chance == 0:
+            return greedy, remembered
+        return np.where(by_chance, self.policy.by_chance(seen, chance[:, 1]), greedy), remembered
 
     def noise_of_update(self, shape: tuple[int, int]) -> dict[str, Any]:
         """Of noisy layers: that of the loss, of the target and of the choice of the next action."""

@@ -8,7 +8,7 @@ import tomllib
 import types
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Annotated, Any, ClassVar, Union, get_args, get_origin
 
@@ -122,8 +122,20 @@ class Config(BaseModel):
 
     def scalars(self, progress: float) -> dict[str, float]:
         """The value at this progress (0 to 1) of every schedule that the update takes."""
-        values = {name: getattr(self, name) for name in type(self).model_fields if name not in self.outside}
-        return {name: value(progress) for name, value in values.items() if isinstance(value, Schedule)}
+        values = [(name, getattr(self, name)) for name in self._scheduled()]
+        return {name: value(progress) for name, value in values if isinstance(value, Schedule)}
+
+    @classmethod
+    @cache
+    def _scheduled(cls) -> tuple[str, ...]:
+        """The fields that may hold a schedule, but for those that are none of the update's."""
+        fields = [(name, field.annotation) for name, field in cls.model_fields.items() if name not in cls.outside]
+        return tuple(name for name, annotation in fields if _is_schedule(annotation))
+
+
+def _is_schedule(annotation: Any) -> bool:
+    """Whether a field of this annotation is a schedule, or may be one."""
+    return annotation is Schedule or any(map(_is_schedule, get_args(annotation)))
 
 
 @dataclass(frozen=True)
