@@ -134,3 +134,23 @@ def test_defaults_differ_between_environments():
     assert config(SAC, "Pendulum-v1").entropy_coefficient is None
     assert config(SAC, "MountainCarContinuous-v0").entropy_coefficient.start == 0.1
     assert config(PPO, Recording()).n_steps == 2048  # the algorithm's own, where nothing is published
+
+
+@pytest.mark.parametrize("recurrent", [None, "gru"])
+def test_each_environment_explores_by_its_own_chance_and_the_network_is_asked_where_it_counts(recurrent):
+    memory = {} if recurrent is None else dict(recurrent=recurrent, sequence_length=4, batch_size=32)
+    agent = DQN("CartPole-v1", backend="numpy", n_envs=4, exploration=0.5, hidden=(8,), seed=0, **memory)
+    seen = np.random.default_rng(1).standard_normal((4, 4)).astype(np.float32)
+    seen = seen if recurrent is None else agent.memory(4).around(seen)
+    greedy, remembered = agent.mode(seen)
+    asked, mode = [], agent.mode
+    agent.mode = lambda seen: asked.append(seen) or mode(seen)
+    other = (1 - greedy) / 2 + 0.25  # chances of the actions that are not greedy
+    for explores in ([0, 0, 0, 0], [1, 0, 0, 1], [1, 1, 1, 1]):
+        asked.clear()
+        noise = {"chance": np.stack([np.where(explores, 0.1, 0.9), other], 1)}
+        action, memory_after = agent.sample(seen, noise)
+        np.testing.assert_array_equal(action, np.where(explores, 1 - greedy, greedy))
+        assert len(asked) == (recurrent is not None or not all(explores)), "what is remembered moves on by the network"
+        for got, wanted in zip(tree.flatten(memory_after)[0], tree.flatten(remembered)[0], strict=True):
+            np.testing.assert_array_equal(got, wanted)
