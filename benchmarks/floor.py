@@ -4,7 +4,8 @@
 
 Prints JSON: microseconds per environment step of the environments and of the products, on one core and on all, and the
 steps a second that these allow. The products are read off the recording of the job's own update, with those that its
-gradients take; each shape is timed by itself in NumPy, torch and XLA, and the fastest counts. No rlzoo backend is used.
+gradients take; each shape is timed by itself in NumPy, torch (MKL and oneDNN) and XLA, and the fastest counts. No rlzoo
+backend is used.
 """
 
 from __future__ import annotations
@@ -86,19 +87,22 @@ def microseconds(call: Callable[[], Any], least: float = 0.05) -> float:
 
 
 def seconds_of_products(counts: Counter[Shape], threads: int) -> float:
-    """All products of an update, each shape at the fastest of NumPy's, torch's and XLA's rates, in seconds."""
+    """All products of an update, each shape at the fastest of these libraries' rates, in seconds."""
     import jax
     import torch
 
     torch.set_num_threads(threads)
     xla = jax.jit(lambda x, y: x @ y)
+    onednn = torch.ops.mkldnn._linear_pointwise
     total = 0.0
     with threadpool_limits(threads, user_api="blas"):
         for (m, k, n), count in counts.items():
             x, y = np.ones((m, k), np.float32), np.ones((k, n), np.float32)
             tx, ty = torch.from_numpy(x), torch.from_numpy(y)
             jx, jy = jax.device_put(x), jax.device_put(y)
-            calls = lambda: x @ y, lambda: torch.mm(tx, ty), lambda: xla(jx, jy).block_until_ready()  # noqa: B023
+            calls = [lambda: x @ y, lambda: torch.mm(tx, ty), lambda: xla(jx, jy).block_until_ready()]  # noqa: B023
+            if torch.backends.mkldnn.is_available():
+                calls.append(lambda: onednn(tx, ty.t(), None, "none", [], ""))  # noqa: B023
             total += count * min(map(microseconds, calls)) * 1e-6
     return total
 
