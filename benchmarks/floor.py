@@ -5,7 +5,7 @@
 Prints JSON: microseconds per environment step of the environments and of the products, on one core and on all, and the
 steps a second that these allow. The products are read off the recording of the job's own update, with those that its
 gradients take; each shape is timed by itself in NumPy, torch (MKL and oneDNN) and XLA, and the fastest counts. No rlzoo
-backend is used.
+backend is used. On Linux alone, which can hold a process to one core.
 """
 
 from __future__ import annotations
@@ -91,9 +91,10 @@ def seconds_of_products(counts: Counter[Shape], threads: int) -> float:
     import jax
     import torch
 
+    from rlzoo.backend.torch_script import HAS_ONEDNN
+
     torch.set_num_threads(threads)
     xla = jax.jit(lambda x, y: x @ y)
-    onednn = torch.ops.mkldnn._linear_pointwise
     total = 0.0
     with threadpool_limits(threads, user_api="blas"):
         for (m, k, n), count in counts.items():
@@ -101,8 +102,9 @@ def seconds_of_products(counts: Counter[Shape], threads: int) -> float:
             tx, ty = torch.from_numpy(x), torch.from_numpy(y)
             jx, jy = jax.device_put(x), jax.device_put(y)
             calls = [lambda: x @ y, lambda: torch.mm(tx, ty), lambda: xla(jx, jy).block_until_ready()]  # noqa: B023
-            if torch.backends.mkldnn.is_available():
-                calls.append(lambda: onednn(tx, ty.t(), None, "none", [], ""))  # noqa: B023
+            if HAS_ONEDNN:
+                linear = torch.ops.mkldnn._linear_pointwise
+                calls.append(lambda: linear(tx, ty.t(), None, "none", [], ""))  # noqa: B023
             total += count * min(map(microseconds, calls)) * 1e-6
     return total
 
