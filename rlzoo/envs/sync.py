@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.vector.utils import concatenate, create_empty_array, iterate
 
 ARRAYS = (Box, Discrete, MultiBinary, MultiDiscrete)  # spaces whose members are arrays or numbers
 
@@ -27,13 +28,12 @@ class LeanSyncVectorEnv(SyncVectorEnv):
         self.of_arrays = all(isinstance(x, ARRAYS) for x in (self.single_observation_space, self.single_action_space))
 
     def step(self, actions: Any) -> Any:
-        if not self.of_arrays:
-            return super().step(actions)
-        n = self.num_envs
+        n, of_arrays = self.num_envs, self.of_arrays
         infos: dict[str, Any] = {}
-        observations, rewards = np.empty_like(self._observations), np.empty(n)
-        terminations, truncations = np.empty(n, np.bool_), np.empty(n, np.bool_)
-        for i, (env, action) in enumerate(zip(self.envs, actions, strict=True)):
+        observations = np.empty_like(self._observations) if of_arrays else None
+        rewards, terminations, truncations = np.empty(n), np.empty(n, np.bool_), np.empty(n, np.bool_)
+        each = actions if of_arrays else iterate(self.action_space, actions)
+        for i, (env, action) in enumerate(zip(self.envs, each, strict=True)):
             observation, rewards[i], terminated, truncated, info = env.step(action)
             terminations[i], truncations[i] = terminated, truncated
             if terminated or truncated:
@@ -42,5 +42,10 @@ class LeanSyncVectorEnv(SyncVectorEnv):
                 observation, info = env.reset()
             if self.infos and info:
                 infos = self._add_info(infos, info, i)
-            observations[i] = self._env_obs[i] = observation
+            self._env_obs[i] = observation
+            if observations is not None:
+                observations[i] = observation
+        if observations is None:
+            room: Any = create_empty_array(self.single_observation_space, n)
+            observations = concatenate(self.single_observation_space, self._env_obs, room)
         return observations, rewards, terminations, truncations, infos

@@ -126,8 +126,21 @@ class Overwriting(Counting):
         return self.buffer
 
 
+class Parts(gym.ObservationWrapper):
+    """The observation as a part of a dict, which is one and the same each step."""
+
+    def __init__(self, env):
+        super().__init__(env)
+        self.observation_space, self.shared = spaces.Dict({"place": env.observation_space}), {}
+
+    def observation(self, observation):
+        self.shared["place"] = observation
+        return self.shared
+
+
 @pytest.mark.parametrize("env", [
     lambda: LeanSyncVectorEnv([Overwriting]),
+    lambda: LeanSyncVectorEnv([lambda: Parts(Overwriting())]),
     lambda: SyncVectorEnv([Counting], copy=False, autoreset_mode=AutoresetMode.NEXT_STEP),
 ])  # fmt: skip
 def test_where_an_episode_led_is_not_written_over(env):
@@ -136,7 +149,7 @@ def test_where_an_episode_led_is_not_written_over(env):
     for _ in range(9):
         step = stepper.step(np.zeros(1, int))
         if step.done is not None:
-            led_to.append(step.next_observation)
+            led_to += tree.flatten(step.next_observation)[0]
     assert [place.tolist() for place in led_to[:2]] == [[[0.0, 3.0]], [[1.0, 3.0]]]
 
 
