@@ -134,7 +134,7 @@ def main(job_name: str, *core: str) -> None:
     cores = sorted(os.sched_getaffinity(0))
     products_us = seconds_of_products(counts, len(cores)) * 1e6 / steps
     rates = {"gflops": flops / steps / products_us / 1e3, "steps_per_second": 1e6 / (env + products_us)}
-    measured = {"products_us": products_us} | rates
+    measured: dict[str, Any] = {"products_us": products_us} | rates
     if not core:
         words = [sys.executable, "-m", "benchmarks.floor", job_name, str(cores[0])]
         one = json.loads(subprocess.run(words, capture_output=True, check=True, text=True).stdout)

@@ -31,4 +31,4 @@ class Pictures(gym.Env):
         return self.pictures[self.shown], reward, False, self.steps == EPISODE, {}
 
 
-gym.register("Pictures-v0", entry_point=Pictures)
+gym.register("Pictures-v0", entry_point=f"{__name__}:Pictures")

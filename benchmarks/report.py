@@ -23,7 +23,7 @@ def page(report: dict[str, Any]) -> str:
     ]  # fmt: skip
     for job, part in report.get("jobs", {}).items():
         lines += _job(job, part, report.get("floor", {}).get(job), report["dates"])
-    sections = (
+    sections: tuple[tuple[str, Any], ...] = (
         ("solve", _solve), ("by_hand", _by_hand), ("acting", _acting), ("memory", _memory), ("gpu", _gpu),
     )  # fmt: skip
     for name, section in sections:
