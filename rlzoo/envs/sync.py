@@ -28,11 +28,10 @@ class LeanSyncVectorEnv(SyncVectorEnv):
         self.of_arrays = all(isinstance(x, ARRAYS) for x in (self.single_observation_space, self.single_action_space))
 
     def step(self, actions: Any) -> Any:
-        n, of_arrays = self.num_envs, self.of_arrays
+        n = self.num_envs
         infos: dict[str, Any] = {}
-        observations = np.empty_like(self._observations) if of_arrays else None
         rewards, terminations, truncations = np.empty(n), np.empty(n, np.bool_), np.empty(n, np.bool_)
-        each = actions if of_arrays else iterate(self.action_space, actions)
+        each = actions if self.of_arrays else iterate(self.action_space, actions)
         for i, (env, action) in enumerate(zip(self.envs, each, strict=True)):
             observation, rewards[i], terminated, truncated, info = env.step(action)
             terminations[i], truncations[i] = terminated, truncated
@@ -43,9 +42,14 @@ class LeanSyncVectorEnv(SyncVectorEnv):
             if self.infos and info:
                 infos = self._add_info(infos, info, i)
             self._env_obs[i] = observation
-            if observations is not None:
-                observations[i] = observation
-        if observations is None:
-            room: Any = create_empty_array(self.single_observation_space, n)
-            observations = concatenate(self.single_observation_space, self._env_obs, room)
-        return observations, rewards, terminations, truncations, infos
+        return self._together(), rewards, terminations, truncations, infos
+
+    def _together(self) -> Any:
+        """The environments' observations as a batch of its own."""
+        if not self.of_arrays:
+            room: Any = create_empty_array(self.single_observation_space, self.num_envs)
+            return concatenate(self.single_observation_space, self._env_obs, room)
+        batch: Any = np.empty_like(self._observations)
+        for i, observation in enumerate(self._env_obs):  # 2 µs sooner than concatenate
+            batch[i] = observation
+        return batch
