@@ -1,4 +1,9 @@
-"""Rainbow (Hessel 2018, arXiv 1710.02298): DQN with all of its switches on, and the settings of its table 1."""
+"""Rainbow (Hessel 2018, arXiv 1710.02298): DQN with all of its switches on, and the settings of its table 1.
+
+Two of them are DQN's instead, for environments shorter than Atari's: `learning_starts` (there 20,000 steps) and
+`target_update_interval` (8,000). A row's priority is its cross-entropy, the loss itself; the paper's is less by the
+target's entropy.
+"""
 
 from __future__ import annotations
 

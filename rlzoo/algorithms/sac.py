@@ -18,6 +18,7 @@ from rlzoo.nn import Adam, Layout
 from rlzoo.nn.losses import mean, smallest
 from rlzoo.nn.schedules import Scheduled
 from rlzoo.policies import SquashedActorCritics
+from rlzoo.training.config import Kept
 from rlzoo.training.off_policy import OffPolicyAgent, OffPolicyConfig
 
 Array = Any
@@ -38,7 +39,7 @@ class SACConfig(OffPolicyConfig):
     """Temperature α to begin with, where it is learned."""
     sde: bool = False
     """Explore by noise that depends on the state (gSDE)."""
-    sde_sample_freq: int = Field(-1, ge=-1)
+    sde_sample_freq: Kept = -1
     """Steps that such noise is kept for, at most `train_freq`; −1 keeps it for all of these."""
     log_std_init: float = -3.0
     """Initial log standard deviation of state-dependent exploration."""

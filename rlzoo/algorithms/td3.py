@@ -15,7 +15,7 @@ from rlzoo.nn.optimizers import choose
 from rlzoo.nn.schedules import Schedule, Scheduled
 from rlzoo.policies import DeterministicActorCritics
 from rlzoo.training.config import one_of
-from rlzoo.training.exploration import NOISES
+from rlzoo.training.exploration import NOISES, Exploration
 from rlzoo.training.off_policy import OffPolicyAgent, OffPolicyConfig
 
 Array = Any
@@ -64,21 +64,19 @@ class TD3(OffPolicyAgent):
 
     def initial_state(self, flat: np.ndarray) -> dict[str, Any]:
         self.optimizer = Adam()
-        self.noise = NOISES[self.config.exploration_noise]()
         _, self.actor_end = self.layout.range("actor")
         actor, critics = flat[: self.actor_end], flat[self.actor_end :]
         optimizers = {"actor_optimizer": self.optimizer.init(actor), "critic_optimizer": self.optimizer.init(critics)}
         return {"parameters": flat, "target": flat.copy(), **optimizers, "count": np.zeros((), np.float32)}
 
-    def _reset(self) -> None:
-        super()._reset()
-        self.noise = NOISES[self.config.exploration_noise]()
+    def exploration(self) -> Exploration:
+        return NOISES[self.config.exploration_noise]()
 
     def sample(self, seen: Any, noise: np.ndarray) -> tuple[np.ndarray, Any]:
         """The actor's action with exploration noise, within −1 and 1."""
         action, remembered = self.mode(seen)
         deviation = self.config.exploration_deviation(self.steps / self.total_steps)
-        return np.clip(action + np.float32(deviation) * self.noise(noise), -1.0, 1.0), remembered
+        return np.clip(action + np.float32(deviation) * noise, -1.0, 1.0), remembered
 
     def noise_of_update(self, shape: tuple[int, int]) -> dict[str, np.ndarray]:
         """The Gaussian that smooths the target's action."""

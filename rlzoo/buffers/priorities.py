@@ -60,6 +60,7 @@ class Priorities:
         self.tree, self.alpha, self.epsilon = SumTree(capacity), alpha, epsilon
         self.largest, self.beta = 1.0, 0.4
         self.drawn = np.zeros((0, 0), np.int64)
+        self.counts: np.ndarray | None = None  # of sequences drawn, `[K, length · B]`: 0 where a step does not count
 
     def enter(self, rows: np.ndarray) -> None:
         """New rows, drawn with the largest priority known."""
@@ -82,11 +83,17 @@ class Priorities:
     def update(self, td_error: np.ndarray) -> None:
         """What the rows last drawn came to: |δ| of each, `[K, length · B]`; of a sequence, mostly the largest.
 
-        A sequence counts 0.9 of its largest and 0.1 of its mean (Kapturowski 2019, section 2.3).
+        A sequence counts 0.9 of its largest and 0.1 of its mean (Kapturowski 2019, section 2.3), over the steps that
+        count, as its first always does.
         """
         k, b = self.drawn.shape
         error = np.abs(td_error).reshape(k, -1, b)
-        mixed = error[:, 0] if error.shape[1] == 1 else 0.9 * error.max(1) + 0.1 * error.mean(1)
+        if error.shape[1] == 1:
+            mixed = error[:, 0]
+        else:
+            counts = np.ones_like(error) if self.counts is None else self.counts.reshape(error.shape)
+            error = error * counts
+            mixed = 0.9 * error.max(1) + 0.1 * error.sum(1) / counts.sum(1)
         values = (mixed + self.epsilon) ** self.alpha
         values = np.where(np.isfinite(values), values, self.largest)
         alive = self.tree[self.drawn] > 0.0  # none that was overwritten since

@@ -68,9 +68,10 @@ class ReplayBuffer:
         """Rows become drawable, with the highest priority, once the sequences that they begin are whole."""
         assert self.priorities is not None
         waiting = (self.length - 1) * self.n_envs
-        begun = (rows - waiting) % self.capacity
+        ends = rows[max(len(rows) + waiting - self.capacity, 0) :]  # the others' beginnings are overwritten by now
+        begun = (ends - waiting) % self.capacity
         if self.size < self.capacity:
-            begun = begun[begun < rows] if waiting else begun
+            begun = begun[begun < ends] if waiting else begun
         self.priorities.clear(rows)
         self.priorities.enter(begun[self.data["valid"][begun] > 0.0])
 
@@ -96,6 +97,8 @@ class ReplayBuffer:
         batch = self.transitions(rng, rows)
         if self.length > 1 and (weight is not None or not self.every_step_counts):
             counts = self.data["valid"][rows]
+            if self.priorities is not None:
+                self.priorities.counts = counts
             weight = counts if weight is None else counts * np.tile(weight, (1, self.length))
         return batch if weight is None else batch | {"weight": weight}
 

@@ -19,6 +19,7 @@ from rlzoo.nn import Layout
 from rlzoo.policies.spaces import example, has_image, parts_of, rows, to_plain
 from rlzoo.training.collect import Memory
 from rlzoo.training.evaluate import Evaluation, evaluate
+from rlzoo.training.exploration import Exploration, GaussianNoise
 
 APART = 2**31  # what tells the seeds of evaluation and of `act` from those of learning
 
@@ -82,10 +83,14 @@ class Actor:
             return self.engine.to_numpy(self._compiled_policy["sample"](self.state["parameters"], seen, noise))
         return self.policy.sample(self.params, seen, noise)
 
-    def explore(self, seen: Any, rng: np.random.Generator) -> tuple[np.ndarray, Any]:
+    def exploration(self) -> Exploration:
+        """What becomes of the noise of one step after another, for one who acts from here on."""
+        return GaussianNoise()
+
+    def explore(self, seen: Any, rng: np.random.Generator, exploration: Exploration) -> tuple[np.ndarray, Any]:
         """Stochastic actions, with noise from `rng`."""
         n = len(seen) if isinstance(seen, np.ndarray) else len(tree.flatten(seen)[0][0])
-        return self.sample(seen, tree.at(self.policy.noise(rng, (1, n)), 0))
+        return self.sample(seen, exploration(tree.at(self.policy.noise(rng, (1, n)), 0)))
 
     def memory(self, n: int = 1) -> Memory:
         """What a recurrent agent remembers of `n` episodes, at their beginning, to be handed to `act`.
@@ -118,7 +123,7 @@ class Actor:
             raise UserError(f"this {self.name} has recurrent = {self.config.recurrent or 'none'}: {mend}")
         if memory is not None and (not isinstance(memory, Memory) or memory.cell != cell):
             raise UserError(f"memory = {memory!r} is not this agent's: agent.memory(n) gives it")
-        return self._act(observation, None if deterministic else self._acting_rng, memory)
+        return self._act(observation, None if deterministic else self._acting_rng, memory, self.exploration())
 
     def _with_mask(self, observation: Any, mask: Any) -> dict[str, Any]:
         if mask is None:
@@ -136,7 +141,9 @@ class Actor:
     def _acting_rng(self) -> np.random.Generator:
         return np.random.default_rng([self.seed, APART, 1])
 
-    def _act(self, observation: Any, rng: np.random.Generator | None, memory: Memory | None = None) -> np.ndarray:
+    def _act(
+        self, observation: Any, rng: np.random.Generator | None, memory: Memory | None, exploration: Exploration
+    ) -> np.ndarray:
         batch, one = rows(self.observation_space, observation)
         seen = self._prepared(batch)
         if memory is not None:
@@ -144,7 +151,7 @@ class Actor:
             if len(memory.first) != n:
                 raise UserError(f"memory of {len(memory.first)} episodes for {n} observations: use agent.memory({n})")
             seen = memory.around(seen)
-        action, remembered = self.mode(seen) if rng is None else self.explore(seen, rng)
+        action, remembered = self.mode(seen) if rng is None else self.explore(seen, rng, exploration)
         if memory is not None:
             memory.after(remembered)
         action = self.policy.head.to_env(action)
@@ -194,12 +201,14 @@ class Actor:
 
         It acts by the mode, or with noise from `rng`, and remembers what a recurrent agent has to.
         """
-        memory = None if self.policy.trunk.cell is None else self.memory(n)
+        memory, exploration = None if self.policy.trunk.cell is None else self.memory(n), self.exploration()
 
         def act(observation: Any, first: np.ndarray | None) -> np.ndarray:
-            if memory is not None and first is not None:
-                memory.reset(first)
-            return self._act(observation, rng, memory)
+            if first is not None:
+                exploration.reset(first)
+                if memory is not None:
+                    memory.reset(first)
+            return self._act(observation, rng, memory, exploration)
 
         return act
 

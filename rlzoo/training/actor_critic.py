@@ -12,7 +12,7 @@ from rlzoo.backend import ops, tree
 from rlzoo.nn.layers import INITIALIZERS
 from rlzoo.nn.returns import generalized_advantage
 from rlzoo.policies import ActorCritic
-from rlzoo.training.config import one_of
+from rlzoo.training.config import Kept, one_of
 from rlzoo.training.on_policy import OnPolicyAgent, OnPolicyConfig
 
 Array = Any
@@ -31,7 +31,7 @@ class ActorCriticConfig(OnPolicyConfig):
     """Initial log standard deviation of continuous actions."""
     sde: bool = False
     """Explore continuous actions by noise that depends on the state (gSDE)."""
-    sde_sample_freq: int = Field(-1, ge=-1)
+    sde_sample_freq: Kept = -1
     """Steps that such noise is kept for; −1 keeps it for a whole rollout."""
 
     @field_validator("initializer")

@@ -244,7 +244,7 @@ class Agent(Actor, ABC):
         stepper = envs.Stepper(self.vector_env)
         normalizers = self.normalizers.get("observation"), self.normalizers.get("reward")
         memory = None if self.policy.trunk.cell is None else self.memory(self.config.n_envs)
-        return Collector(stepper, self.episodes, *normalizers, memory)
+        return Collector(stepper, self.episodes, *normalizers, self.exploration(), memory)
 
     @property
     def stored(self) -> tuple[Any, np.ndarray]:

@@ -15,6 +15,7 @@ from rlzoo.envs import Stepper
 from rlzoo.errors import UserError
 from rlzoo.policies import Trunk
 from rlzoo.policies.normalizers import ObservationNormalizer, RewardNormalizer
+from rlzoo.training.exploration import Exploration
 
 
 class Episodes:
@@ -96,8 +97,9 @@ class Collector:
     """Steps the environments of an agent: observations cast and normalized, rewards normalized, episodes counted."""
 
     def __init__(self, stepper: Stepper, episodes: Episodes, normalize_observation: ObservationNormalizer | None,
-                 normalize_reward: RewardNormalizer | None, memory: Memory | None = None):  # fmt: skip
-        self.stepper, self.episodes, self.memory = stepper, episodes, memory
+                 normalize_reward: RewardNormalizer | None, exploration: Exploration,
+                 memory: Memory | None = None):  # fmt: skip
+        self.stepper, self.episodes, self.exploration, self.memory = stepper, episodes, exploration, memory
         self.normalize_observation, self.normalize_reward = normalize_observation, normalize_reward
         self.raw: Any = None  # the observations that the next actions are chosen for, as the environment gave them
 
@@ -105,6 +107,7 @@ class Collector:
         """Begin new episodes in every environment; those under way are given up."""
         self.raw = self.stepper.reset(seed)
         self.episodes.restart(self.stepper.n_envs)
+        self.exploration.reset(np.ones(self.stepper.n_envs, np.bool_))
         if self.memory is not None:
             self.memory.reset()
         if self.normalize_observation is not None:
@@ -155,8 +158,11 @@ class Collector:
                 rollout.terminated[t], rollout.truncated[t] = terminated, truncated
                 ends.append((t, around(kept(led_to))))
                 done.append((t, ended))
-            if memory is not None and (ended is not None or valid is not None):
-                memory.reset(_either(ended, valid))
+            if ended is not None or valid is not None:
+                first = _either(ended, valid)
+                self.exploration.reset(first)
+                if memory is not None:
+                    memory.reset(first)
         if normalize_reward is None:
             rewards[:] = given
         self.raw = observation

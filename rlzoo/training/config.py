@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Annotated, Any, ClassVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from rlzoo.envs.make import module_and_id
 from rlzoo.errors import UserError, nearest
@@ -22,6 +22,15 @@ from rlzoo.policies.trunk import CELLS
 
 EXPONENT = re.compile(r"\d+(\.\d+)?e\d{1,2}")  # a number such as 1e5 or 2.5e6
 VECTORIZATIONS = ("auto", "sync", "native", "envpool")
+
+
+def _not_0(value: int) -> int:
+    if value == 0:
+        raise ValueError("a whole number of at least 1, or −1")
+    return value
+
+
+Kept = Annotated[int, Field(ge=-1), AfterValidator(_not_0)]  # steps that something is kept for; −1 for all there are
 
 
 def one_of(value: Any, valid: Iterable[str]) -> Any:

@@ -2,33 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any, Protocol
 
 import numpy as np
 
 
-class GaussianNoise:
-    """The normals themselves: each step's noise is its own."""
+class Exploration(Protocol):
+    """What becomes of the noise drawn for each step; whoever acts has one of his own, for it may remember."""
 
-    def __call__(self, normal: np.ndarray) -> np.ndarray:
-        return normal
+    def __call__(self, noise: Any) -> Any:
+        """The noise of the next step of N environments, from what was drawn for it."""
+
+    def reset(self, done: np.ndarray) -> None:
+        """Begin anew where episodes do, `[N]` bool."""
+
+
+class GaussianNoise:
+    """What was drawn itself: each step's noise is its own."""
+
+    def __call__(self, noise: Any) -> Any:
+        return noise
+
+    def reset(self, done: np.ndarray) -> None:
+        pass
 
 
 class OrnsteinUhlenbeckNoise:
-    """x ← x − θ x Δt + √Δt ε, from 0: noise that lingers (Uhlenbeck 1930; Lillicrap 2016, section 7)."""
+    """x ← x − θ x Δt + √Δt ε, from 0 in each episode: it lingers (Uhlenbeck 1930; Lillicrap 2016, algorithm 1)."""
 
     def __init__(self, theta: float = 0.15, dt: float = 1e-2):
         self.theta, self.dt = theta, dt
         self.state: np.ndarray | None = None
 
-    def __call__(self, normal: np.ndarray) -> np.ndarray:
+    def __call__(self, noise: np.ndarray) -> np.ndarray:
         """The next noise `[N, actions]` of each environment, from as many normals."""
-        before = np.zeros_like(normal) if self.state is None else self.state
-        self.state = before * np.float32(1.0 - self.theta * self.dt) + np.float32(self.dt**0.5) * normal
+        before = np.zeros_like(noise) if self.state is None else self.state
+        self.state = before * np.float32(1.0 - self.theta * self.dt) + np.float32(self.dt**0.5) * noise
         return self.state
 
+    def reset(self, done: np.ndarray) -> None:
+        if self.state is not None:
+            self.state = np.where(done[:, None], np.float32(0.0), self.state)
 
-NOISES: dict[str, Callable[[], Callable[[np.ndarray], np.ndarray]]] = {
+
+NOISES: dict[str, type[Exploration]] = {
     "gaussian": GaussianNoise,
     "ornstein_uhlenbeck": OrnsteinUhlenbeckNoise,
 }

@@ -24,6 +24,9 @@ def goals_in(agent: Any) -> Callable[[Any], dict[str, Any]]:
         space = space["observation"]
     if not isinstance(space, spaces.Dict) or not {GOAL, REACHED} <= set(space.spaces):
         raise UserError(f"hindsight needs {GOAL!r} and {REACHED!r} in observations, not {space}: set hindsight = none")
+    for key in (GOAL, REACHED):
+        if len(space[key].shape or ()) != 1:
+            raise UserError(f"hindsight needs {key!r} to be a vector, not {space[key]}: set hindsight = none")
 
     def goals(seen: Any) -> dict[str, Any]:
         for key in keys:
@@ -39,33 +42,40 @@ def rewards_of(agent: Any) -> tuple[Callable[[Any, Any], np.ndarray], Callable[[
     Rewards are normalized like those that were collected.
     Raises UserError for an environment without `compute_reward`.
     """
-    env, normalize = agent.collector.stepper.env, agent.normalizers.get("reward")
-    reward, terminated = _rows(_method(env, "compute_reward", agent)), _method(env, "compute_terminated")
+    normalize = agent.normalizers.get("reward")
+    reward, terminated = _method(agent, "compute_reward"), _method(agent, "compute_terminated")
+    if reward is None:
+        raise UserError(
+            f"hindsight needs {agent.environment_name} to have compute_reward(achieved_goal, desired_goal, info), for "
+            "arrays [N, goal] too, as Gymnasium-Robotics defines it, in this process: set hindsight = none"
+        )
 
     def normalized(achieved: np.ndarray, desired: np.ndarray) -> np.ndarray:
         return normalize.scaled(reward(achieved, desired))
 
-    return reward if normalize is None else normalized, None if terminated is None else _rows(terminated)
+    return reward if normalize is None else normalized, terminated
 
 
-def _method(env: Any, name: str, agent: Any = None) -> Any:
-    """A method of one of the environments; None, or with `agent` a UserError, if it has none."""
-    one = env.unwrapped.envs[0] if hasattr(env.unwrapped, "envs") else env.unwrapped
-    found = one.get_wrapper_attr(name) if isinstance(one, gym.Env) and one.has_wrapper_attr(name) else None
-    found = getattr(one, name, None) if found is None else found
-    if found is None and agent is not None:
-        raise UserError(
-            f"hindsight needs {agent.environment_name} to have {name}(achieved_goal, desired_goal, info), for arrays "
-            "[N, goal] too, as Gymnasium-Robotics defines it: set hindsight = none"
-        )
-    return found
+def _method(agent: Any, name: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray] | None:
+    """A method of one of the environments, or None, for arrays with any leading axes by one call of it on rows.
 
-
-def _rows(method: Callable[..., Any]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """The method for arrays with any leading axes, by one call of it on rows."""
+    Raises UserError when it gives something else than a number for each row.
+    """
+    env = agent.collector.stepper.env.unwrapped
+    one = env.envs[0] if hasattr(env, "envs") else env
+    method = one.get_wrapper_attr(name) if isinstance(one, gym.Env) and one.has_wrapper_attr(name) else None
+    method = getattr(one, name, None) if method is None else method
+    if method is None:
+        return None
 
     def call(achieved: np.ndarray, desired: np.ndarray) -> np.ndarray:
         rows, goals = (x.reshape(-1, x.shape[-1]) for x in (achieved, desired))
-        return np.asarray(method(rows, goals, [{}] * len(rows))).reshape(achieved.shape[:-1])
+        answer = np.asarray(method(rows, goals, [{}] * len(rows)))
+        if answer.size != len(rows):
+            raise UserError(
+                f"{name} of {agent.environment_name} gave an array of shape {answer.shape} for {rows.shape} goals: "
+                f"hindsight needs it to give ({len(rows)},)"
+            )
+        return answer.reshape(achieved.shape[:-1])
 
     return call

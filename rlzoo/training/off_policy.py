@@ -125,7 +125,7 @@ class OffPolicyAgent(Agent):
     def phase(self) -> Any:
         before = self.steps
         self._collect()
-        if self.steps < max(self.config.learning_starts, 1) or not self.replay.is_ready:
+        if not self._has_begun:
             return None
         with self.profile("update"):
             k = self.config.gradient_steps
@@ -135,6 +135,12 @@ class OffPolicyAgent(Agent):
             if self.replay.priorities is not None:
                 self.replay.priorities.update(self.engine.to_numpy(report["td_error"]))
         return report["metrics"]
+
+    @property
+    def _has_begun(self) -> bool:
+        """Whether `learning_starts` steps were taken, and as many are at hand: an agent may be loaded without them."""
+        first = max(self.config.learning_starts, 1)
+        return self.steps >= first and len(self.replay) >= min(first, self.replay.capacity) and self.replay.is_ready
 
     def _inputs(self, k: int, before: int) -> dict[str, Any]:
         shape = (k, self.config.batch_size)
@@ -172,7 +178,7 @@ class OffPolicyAgent(Agent):
                 action = head.random_among(random[t], self.policy.trunk.mask(seen)) if masked else random[t]
                 remembered = None if self.collector.memory is None else self.mode(seen)[1]
             else:
-                action, remembered = self.sample(seen, tree.at(noise, t - n_random))
+                action, remembered = self.sample(seen, self.collector.exploration(tree.at(noise, t - n_random)))
             self.steps += n_envs
             return action, remembered
 

@@ -118,6 +118,14 @@ def test_the_error_of_a_sequence_is_mostly_its_largest():
     np.testing.assert_allclose(priorities.tree[np.array([3, 6])], [0.9 * 6 + 0.1 * 3, 0.9 * 20 + 0.1 * 10])
 
 
+def test_a_step_of_a_sequence_that_does_not_count_surprises_nobody():
+    priorities = Priorities(8, alpha=1.0, epsilon=0.0)
+    priorities.enter(np.arange(8))
+    priorities.drawn, priorities.counts = np.array([[3, 6]]), np.float32([[1.0, 1.0, 1.0, 0.0, 0.0, 1.0]])
+    priorities.update(np.array([[1.0, 10.0, 2.0, -20.0, 6.0, 0.0]]))
+    np.testing.assert_allclose(priorities.tree[np.array([3, 6])], [0.9 * 2 + 0.1 * 1.5, 0.9 * 10 + 0.1 * 5])
+
+
 def test_an_error_that_is_no_number_counts_as_the_largest():
     priorities = Priorities(4, alpha=1.0, epsilon=0.0)
     priorities.enter(np.arange(3))

@@ -187,7 +187,8 @@ def drawable(buffer):
 
 
 @pytest.mark.parametrize("length", [1, 4])
-@pytest.mark.parametrize("n_steps, chunk", [(3, 1), (4, 4), (9, 2), (20, 3), (33, 3), (47, 5), (43, 30)])
+@pytest.mark.parametrize("n_steps, chunk", [(3, 1), (4, 4), (9, 2), (20, 3), (33, 3), (47, 5), (43, 30),
+                                             (38, 19), (40, 20)])  # fmt: skip
 def test_rows_with_a_priority_are_those_that_begin_a_whole_sequence(length, n_steps, chunk):
     """Whatever was overwritten, and whatever would span the seam, has none; nor has a step spent on a reset."""
     history = History(n_steps, 2, seed=n_steps, resets=True)

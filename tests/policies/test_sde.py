@@ -129,3 +129,9 @@ def test_a_squashed_mean_stays_where_the_tanh_has_a_slope():
 def test_choices_are_not_explored_by_it():
     with pytest.raises(UserError, match=r"continuous actions, not Discrete.*sde = false"):
         PPO("CartPole-v1", backend="numpy", sde=True)
+
+
+@pytest.mark.parametrize("kind", [PPO, SAC])
+def test_noise_that_is_kept_for_no_step_is_refused(kind):
+    with pytest.raises(UserError, match=r"sde_sample_freq = 0 of .* at least 1, or −1"):
+        kind("Pendulum-v1", backend="numpy", sde=True, sde_sample_freq=0)

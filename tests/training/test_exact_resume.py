@@ -108,9 +108,10 @@ def test_resumed_is_uninterrupted_in_every_way_of_collecting(variant, engine_nam
     assert resumed_rows == rows
 
 
-def test_acting_and_evaluating_on_the_way_change_nothing(tmp_path):
+@pytest.mark.parametrize("variant", ["dqn", "ddpg"])
+def test_acting_and_evaluating_on_the_way_change_nothing(variant, tmp_path):
     require("torch")
-    plain, watched = make("dqn", "torch", steps=80), make("dqn", "torch", steps=80)
+    plain, watched = make(variant, "torch", steps=80), make(variant, "torch", steps=80)
     seen = observations(watched, 3)
 
     def watch(agent):
@@ -133,6 +134,16 @@ def test_a_finished_agent_learns_on_from_its_checkpoint_as_in_memory(tmp_path):
     agent.learn(40)
     assert loaded.steps == 100
     assert_same(everything(loaded), everything(agent))
+
+
+def test_an_agent_saved_without_its_replay_learns_once_it_has_seen_as_much_as_at_first(tmp_path):
+    require("torch")
+    make("sac", "torch", steps=60).learn().save(tmp_path / "done")
+    agent, seen = load(tmp_path / "done", backend="torch"), []
+    before = agent.flat.copy()
+    agent.learn(40, callbacks=[Every(1, lambda agent: seen.append((len(agent.replay), (agent.flat == before).all())))])
+    assert agent.config.learning_starts == 15
+    assert seen == [(10, True), (20, False), (30, False), (40, False)]
 
 
 def test_learn_goes_on_to_the_stored_total(tmp_path):

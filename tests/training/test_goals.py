@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gymnasium as gym
 import numpy as np
+import pytest
 from environments import BitFlipping, copies
+from gymnasium import spaces
 
 from rlzoo import DQN
+from rlzoo.errors import UserError
 
 
 def batch_of(**settings):
@@ -52,3 +55,34 @@ def test_a_wrappers_rewards_are_taken_for_relabelled_goals_too():
     agent = DQN(copies(lambda: Tenfold(BitFlipping(4)), 2), backend="torch", hidden=(8,), hindsight="future",
                 hindsight_share=0.5, steps=200, learning_starts=1000).learn()  # fmt: skip
     assert set(agent.replay.sample(np.random.default_rng(0), (4, 64))["reward"].ravel()) == {-10.0, 0.0}
+
+
+class ForOneGoal(BitFlipping):
+    """Its reward is for one goal alone."""
+
+    def compute_reward(self, achieved_goal, desired_goal, info):
+        return float(np.linalg.norm(achieved_goal - desired_goal) == 0.0) - 1.0
+
+
+def test_a_reward_for_one_goal_alone_is_refused():
+    agent = DQN(copies(lambda: ForOneGoal(4), 2), backend="torch", hidden=(8,), hindsight="future", steps=200)
+    with pytest.raises(UserError, match=r"compute_reward of .* gave an array of shape \(\) for \(\d+, 4\)"):
+        agent.learn()
+
+
+@pytest.mark.parametrize("goal", [spaces.Discrete(5), spaces.Box(0.0, 1.0, (2, 2))])
+def test_goals_that_are_no_vectors_are_refused(goal):
+    env = BitFlipping(4)
+    env.observation_space = spaces.Dict(env.observation_space.spaces | {"desired_goal": goal, "achieved_goal": goal})
+    with pytest.raises(UserError, match="'desired_goal' to be a vector"):
+        DQN(env, backend="numpy", hindsight="future")
+
+
+def test_environments_in_other_processes_are_refused():
+    env = gym.vector.AsyncVectorEnv([lambda: BitFlipping(4)] * 2)
+    try:
+        agent = DQN(env, backend="torch", hidden=(8,), hindsight="future", steps=200)
+        with pytest.raises(UserError, match="in this process"):
+            agent.learn()
+    finally:
+        env.close()
