@@ -116,7 +116,30 @@ def is_harmless(env: str) -> bool:
 def limit_of(env: Any) -> int:
     """Steps that an episode may have; 0 where that is not known."""
     spec = spec_of(env)
-    return (spec.max_episode_steps if spec is not None else None) or 0
+    if spec is not None:
+        return _limit_in(spec, env) or 0
+    copies = env.unwrapped.envs if isinstance(env.unwrapped, SyncVectorEnv) else [env]
+    limits = [_limit_by_wrapper(one) for one in copies]
+    return max(limits) if all(limits) else 0
+
+
+def _limit_in(spec: gym.envs.registration.EnvSpec, env: Any) -> int | None:
+    """The limit in a spec; that which `gym.make_vec` was given stands among the arguments."""
+    return (spec.kwargs.get("max_episode_steps") if isinstance(env, VectorEnv) else None) or spec.max_episode_steps
+
+
+def _limit_by_wrapper(env: Any) -> int:
+    while isinstance(env, gym.Wrapper):
+        if isinstance(env, gym.wrappers.TimeLimit):
+            return env._max_episode_steps
+        env = env.env
+    return 0
+
+
+def insides(env: Any) -> list[Any]:
+    """The environments within an object, without wrappers: a vector environment and those that it steps."""
+    inner = env.unwrapped
+    return [inner, *(one.unwrapped for one in getattr(inner, "envs", ()))]
 
 
 def make(
@@ -133,7 +156,7 @@ def make(
     """
     if isinstance(env, VectorEnv):
         if frame_stack > 1:
-            raise UserError("frame_stack is for environments made here: stack the frames of this VectorEnv yourself")
+            raise UserError(f"frame_stack is for copies, made here: stack the frames of {name_of(env)} yourself")
         return MaskedActionsVector(env) if action_masks else env
 
     one = partial(_viewed, frame_stack=frame_stack, action_masks=action_masks)
@@ -152,7 +175,7 @@ def make(
 
             return EnvPoolVectorEnv(spec, n_envs)
         if vectorization == "native" or spec.entry_point is None or (vectorization == "auto" and worthwhile):
-            return native.make(spec, n_envs, render_mode)
+            return make(native.make(spec, n_envs, render_mode), frame_stack=frame_stack, action_masks=action_masks)
         return LeanSyncVectorEnv([lambda: one(_single(spec, render_mode))] * n_envs, infos)
     except TypeError as error:
         if "argument" not in str(error):
@@ -192,7 +215,7 @@ def make_separate(env: Any, n_envs: int = 1, render_mode: str | None = None, **v
     if spec is not None:
         spec, wrappers = copy.deepcopy(spec), ()
         if isinstance(env, VectorEnv):
-            wrappers = spec.kwargs.pop("wrappers", ())
+            wrappers, spec.max_episode_steps = spec.kwargs.pop("wrappers", ()), _limit_in(spec, env)
             for keyword in OF_MAKE_VEC:
                 spec.kwargs.pop(keyword, None)
         with suppress(ValueError):  # of a wrapper that keeps no record of its arguments: such an environment is copied

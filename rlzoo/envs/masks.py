@@ -7,6 +7,7 @@ action one after another. It comes from `info["action_mask"]`, or else from the 
 from __future__ import annotations
 
 import warnings
+from functools import cache
 from typing import Any
 
 import gymnasium as gym
@@ -24,18 +25,18 @@ _UNKNOWN = (
 )
 
 
-def choices(space: spaces.Space) -> int:
-    """How long a mask of these actions is; raises UserError where actions cannot be masked."""
+def choices(space: spaces.Space) -> tuple[int, ...]:
+    """How many choices each action has, of which a mask says each; raises UserError where actions cannot be masked."""
     if isinstance(space, spaces.Discrete):
-        return int(space.n)
+        return (int(space.n),)
     if isinstance(space, spaces.MultiDiscrete):
-        return int(space.nvec.sum())
+        return tuple(int(n) for n in space.nvec.ravel())
     raise UserError(f"action masks are for Discrete and MultiDiscrete, not for {space}: set action_masks = false")
 
 
 def with_masks(observation: spaces.Space, action: spaces.Space) -> spaces.Dict:
     """The space of these observations with masks of these actions beside them."""
-    return spaces.Dict({KEY: spaces.MultiBinary(choices(action)), "observation": observation})
+    return spaces.Dict({KEY: spaces.MultiBinary(sum(choices(action))), "observation": observation})
 
 
 class MaskedActions(gym.Wrapper):
@@ -44,6 +45,7 @@ class MaskedActions(gym.Wrapper):
     def __init__(self, env: gym.Env):
         super().__init__(env)
         self.observation_space = with_masks(env.observation_space, env.action_space)
+        self.choices = choices(env.action_space)
 
     def reset(self, **options: Any) -> Any:
         observation, info = self.env.reset(**options)
@@ -59,7 +61,7 @@ class MaskedActions(gym.Wrapper):
             mask = self.env.get_wrapper_attr(METHOD)()
         if mask is None and not terminated:
             raise UserError(_missing(self.env))
-        return {KEY: checked(mask, choices(self.action_space)), "observation": observation}
+        return {KEY: checked(mask, self.choices), "observation": observation}
 
 
 class MaskedActionsVector(VectorWrapper):
@@ -69,7 +71,7 @@ class MaskedActionsVector(VectorWrapper):
         super().__init__(env)
         self.single_observation_space = with_masks(env.single_observation_space, env.single_action_space)
         self.observation_space = batch_space(self.single_observation_space, env.num_envs)
-        self.count = choices(env.single_action_space)
+        self.choices = choices(env.single_action_space)
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> Any:
         begun = (options or {}).get("reset_mask")  # the others go on, and may be silent
@@ -90,7 +92,7 @@ class MaskedActionsVector(VectorWrapper):
                 mask = None if of_final is None else of_final[i]
                 if mask is None and truncated[i]:
                     warnings.warn(_UNKNOWN.format(self.env), stacklevel=2)
-                wrapped[i] = {KEY: checked(mask, self.count), "observation": final[i]}
+                wrapped[i] = {KEY: checked(mask, self.choices), "observation": final[i]}
             info = info | {"final_obs": wrapped}
         over = False if final is not None else terminated  # with a final observation, these are of new episodes
         return self._seen(observation, info, over), reward, terminated, truncated, info
@@ -103,7 +105,7 @@ class MaskedActionsVector(VectorWrapper):
         given = np.full(self.num_envs, masks is not None) if given is None else given
         if not np.all(given | silent):
             raise UserError(_missing(self.env))
-        rows = [checked(masks[i] if given[i] else None, self.count) for i in range(self.num_envs)]
+        rows = [checked(masks[i] if given[i] else None, self.choices) for i in range(self.num_envs)]
         self.masks = np.stack(rows)
         return {KEY: self.masks.copy(), "observation": observation}
 
@@ -118,15 +120,26 @@ class MaskedActionsVector(VectorWrapper):
             return None
 
 
-def checked(mask: Any, count: int) -> np.ndarray:
-    """A mask as int8; where none is given or nothing is allowed (an episode's end), all ones."""
+def checked(mask: Any, choices: tuple[int, ...]) -> np.ndarray:
+    """A mask as int8; where none is given or an action is allowed no choice (an episode's end), all ones."""
+    count = sum(choices)
     if mask is None:
         return np.ones(count, np.int8)
     parts = mask if isinstance(mask, tuple | list) else [mask]  # of a MultiDiscrete, perhaps one for each action
     array = np.concatenate([np.ravel(part) for part in parts]).astype(np.int8)
     if len(array) != count:
         raise UserError(f"an action mask of {len(array)} choices does not fit the action space, which has {count}")
-    return array if array.any() else np.ones(count, np.int8)
+    return array if leaves_a_choice(array, choices).all() else np.ones(count, np.int8)
+
+
+def leaves_a_choice(mask: np.ndarray, choices: tuple[int, ...]) -> np.ndarray:
+    """Whether masks `[..., sum(choices)]` allow each action something, `[..., actions]`."""
+    return np.logical_or.reduceat(mask > 0, _starts(choices), -1)
+
+
+@cache
+def _starts(choices: tuple[int, ...]) -> np.ndarray:
+    return np.cumsum((0, *choices[:-1]))
 
 
 def _missing(env: Any) -> str:

@@ -47,7 +47,7 @@ class Head:
     def to_env(self) -> Callable[[np.ndarray], np.ndarray]:
         """The function that makes environment actions `[N, *space.shape]` of the distribution's `[N, *shape]`."""
         space: Any = self.space
-        start, shape = getattr(space, "start", None), (-1, *space.shape)
+        start, shape, dtype = getattr(space, "start", None), (-1, *space.shape), space.dtype
         match self.distribution:
             case Categorical():
                 return (lambda action: action + start) if start else (lambda action: action)
@@ -60,7 +60,7 @@ class Head:
 
                 def clipped(action: np.ndarray) -> np.ndarray:
                     low, high = bounds(len(action))
-                    return np.minimum(np.maximum(action, low), high).reshape(shape)
+                    return np.minimum(np.maximum(action, low), high).reshape(shape).astype(dtype, copy=False)
 
                 return clipped
             case SquashedGaussian():
@@ -69,7 +69,8 @@ class Head:
 
                 def scaled(action: np.ndarray) -> np.ndarray:
                     centre, half, low, high = measures(len(action))
-                    return np.minimum(np.maximum(centre + action * half, low), high).reshape(shape)  # rounding
+                    bounded = np.minimum(np.maximum(centre + action * half, low), high)  # which rounding may pass
+                    return bounded.reshape(shape).astype(dtype, copy=False)
 
                 return scaled
 

@@ -179,7 +179,10 @@ def rows(space: spaces.Space, observation: Any) -> tuple[Any, bool]:
 
 
 def _leaf_rows(space: spaces.Space, observation: Any) -> tuple[np.ndarray, bool]:
-    array, shape = np.asarray(observation), space.shape or ()
+    try:
+        array, shape = np.asarray(observation), space.shape or ()
+    except ValueError as error:  # rows of several lengths
+        raise UserError(f"observation {observation!r} is not valid: {error}") from None
     one = array.shape == shape
     if not one and array.shape[1:] != shape:
         raise UserError(f"observation of shape {array.shape} is not valid: expected {shape} or (N, *{shape})")

@@ -13,12 +13,13 @@ from threadpoolctl import threadpool_limits
 
 from rlzoo import envs
 from rlzoo.backend import Engine, tree
-from rlzoo.envs.masks import KEY
+from rlzoo.envs.masks import KEY, leaves_a_choice
+from rlzoo.envs.masks import choices as choices_of
 from rlzoo.errors import UserError
 from rlzoo.nn import Layout
 from rlzoo.policies.spaces import example, has_image, parts_of, rows, to_plain
 from rlzoo.training.collect import Memory
-from rlzoo.training.evaluate import Evaluation, evaluate
+from rlzoo.training.evaluate import LONGEST, Evaluation, evaluate
 from rlzoo.training.exploration import Exploration, GaussianNoise
 
 APART = 2**31  # what tells the seeds of evaluation and of `act` from those of learning
@@ -133,8 +134,8 @@ class Actor:
             raise UserError(f"action_mask = {mask!r} is not valid: it is 1 or 0 for each choice")
         if choices.shape[-1:] != shape or choices.ndim > 2:
             raise UserError(f"action_mask of shape {choices.shape} is not valid: expected {shape} or (N, *{shape})")
-        if not (choices > 0).any(-1).all():
-            raise UserError("action_mask allows no action: at least one choice is to be 1")
+        if not leaves_a_choice(choices, choices_of(self.action_space)).all():
+            raise UserError("action_mask allows no action: at least one choice of each action is to be 1")
         return {KEY: (choices > 0).astype(np.int8), "observation": observation}
 
     @cached_property
@@ -184,17 +185,24 @@ class Actor:
         """
         if isinstance(episodes, bool) or not isinstance(episodes, int | np.integer) or episodes < 1:
             raise UserError(f"episodes = {episodes!r} is not valid: a whole number of at least 1")
-        seed = int(np.random.SeedSequence([self.seed, APART]).generate_state(1)[0] >> 1) if seed is None else seed
+        own = int(np.random.SeedSequence([self.seed, APART]).generate_state(1)[0] >> 1)
+        seed = own if seed is None else checked_seed(seed)
+        longest = max(LONGEST, self._limit if env is None else envs.limit_of(env))
         rng = None if deterministic else np.random.default_rng(seed)
         given = env is not None and not isinstance(env, str)
         vector_env = self._seen_as_own(env) if given else self.separate_environment(min(episodes, 10), env=env)
         try:
             self.check_fit(vector_env)
             with threadpool_limits(1, user_api="blas"):
-                return evaluate(self.player(vector_env.num_envs, rng), vector_env, episodes, seed)
+                return evaluate(self.player(vector_env.num_envs, rng), vector_env, episodes, seed, longest)
         finally:
             if not given:
                 vector_env.close()
+
+    @cached_property
+    def _limit(self) -> int:
+        """Steps that an episode may have where the agent learns; 0 where that is not known."""
+        return envs.limit_of(self._environment())
 
     def player(self, n: int, rng: np.random.Generator | None) -> Callable[[Any, np.ndarray | None], np.ndarray]:
         """A function `(observation, first)` to actions that plays n episodes at a time, as `evaluate` wants it.
@@ -219,7 +227,8 @@ class Actor:
 
     def _seen_as_own(self, env: Any) -> VectorEnv:
         """An environment object as the agent sees its own."""
-        if env is self.env:
+        own = envs.insides(self.vector_env) if hasattr(self, "vector_env") else []
+        if any(one is other for one in envs.insides(env) for other in own):
             self._must_reset = True
         return envs.make(
             env, infos=False, frame_stack=self.config.frame_stack, action_masks=self.config.action_masks
@@ -239,6 +248,13 @@ class Actor:
                 raise UserError(
                     f"the agent does not fit {envs.name_of(env)}: its {kind} space is {expected}, not {found}"
                 )
+
+
+def checked_seed(seed: Any) -> int:
+    """A seed as an int; raises UserError unless it is a whole number of at least 0."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise UserError(f"seed = {seed!r} is not valid: a whole number of at least 0")
+    return int(seed)
 
 
 def _outline(space: gym.Space) -> dict[str, Any]:

@@ -24,10 +24,11 @@ from rlzoo.nn import Layout
 from rlzoo.policies import Trunk
 from rlzoo.policies.normalizers import ObservationNormalizer, RewardNormalizer
 from rlzoo.training import checkpoint
-from rlzoo.training.acting import Actor
+from rlzoo.training.acting import Actor, checked_seed
 from rlzoo.training.callbacks import Callback, StopTraining, checked
 from rlzoo.training.collect import Collector, Episodes
 from rlzoo.training.config import Config, Resolved, resolve
+from rlzoo.training.evaluate import LONGEST
 from rlzoo.training.profile import Profile
 
 LOG_EVERY = 1000  # environment steps between rows of metrics, at least
@@ -60,8 +61,7 @@ class Agent(Actor, ABC):
             asked = hyperparameters.setdefault("n_envs", found)
             if str(asked) != str(found):
                 raise UserError(f"n_envs = {asked!r} does not fit {envs.name_of(env)}, which is {found}: leave it out")
-        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-            raise UserError(f"seed = {seed!r} is not valid: a whole number of at least 0")
+        seed = checked_seed(seed)
         resolved = resolve(self.name, self.Config, envs.name_of(env), envs.family_of(env), hyperparameters)
         config = resolved.config
         vector_env = _environments(env, config)
@@ -75,7 +75,7 @@ class Agent(Actor, ABC):
         rng: np.random.Generator | None = None,
     ) -> None:  # fmt: skip
         """Make everything but the environments. `rng` draws the weights where they are soon replaced, at loading."""
-        self.env, self.resolved, self.engine, self.seed = env, resolved, engine, int(seed)
+        self.env, self.resolved, self.engine, self.seed = env, resolved, engine, seed
         self.config: Any = resolved.config
         self.observation_space, self.action_space = spaces
         self.rng = np.random.default_rng(self.seed)
@@ -137,7 +137,7 @@ class Agent(Actor, ABC):
     def learn(self, steps: int | None = None, *, callbacks: Sequence[Callback] = (), progress: bool = False) -> Self:
         """Train for `steps` more environment steps; without, to the end of the budget (config field `steps`).
 
-        Schedules stretch over all steps taken by the end. With `progress`, a live line is printed.
+        Schedules stretch over all steps taken by the end. Each call begins new episodes. `progress` prints a live line.
         """
         if not self.engine.learns:
             raise UserError(f"{self.engine.name} acts but does not learn: load the agent with backend='auto'")
@@ -151,7 +151,7 @@ class Agent(Actor, ABC):
         if progress:
             from rlzoo.training.progress import ProgressLine
 
-            callbacks = [*callbacks, ProgressLine()]
+            callbacks = [*checked(callbacks), ProgressLine()]
         self._callbacks = checked(callbacks)
         self.profile.start(self.steps)
         self._logged_at = self._checkpoint_at = self.steps
@@ -175,9 +175,9 @@ class Agent(Actor, ABC):
     def _one_phase(self) -> None:
         if self._must_reset:
             self._reset()
-        before = self.steps
+        self._whole_episodes = self._limit > 0 or bool(self.episodes.begun.all())  # each has had one
         metrics = self.phase()
-        at_checkpoint = self._is_checkpoint(before, self.steps)
+        at_checkpoint = self._is_checkpoint(self.steps)
         with self.profile("log"):
             if at_checkpoint or self.steps - self._logged_at >= LOG_EVERY:
                 self._logged_at = self.steps  # at checkpoints too, so that a resumed run logs at the same steps
@@ -195,14 +195,14 @@ class Agent(Actor, ABC):
         self.collector.reset(self._environment_seed())
         self._must_reset = False
 
-    def _is_checkpoint(self, before: int, after: int) -> bool:
-        """Whether a phase from `before` to `after` steps ends at a checkpoint."""
-        every = self.config.checkpoint_every or max(self.total_steps // 10, self._longest_episodes, 1)
-        return after // every > before // every or after >= self.total_steps
-
-    @cached_property
-    def _longest_episodes(self) -> int:
-        return self.config.n_envs * envs.limit_of(self.env)
+    def _is_checkpoint(self, after: int) -> bool:
+        """Whether the phase that ends after so many steps ends at a checkpoint; where no limit is known, it waits."""
+        asked, n_envs = self.config.checkpoint_every, self.config.n_envs
+        every = asked or max(self.total_steps // 10, n_envs * self._limit, 1)
+        due = after // every > self._checkpoint_at // every
+        if not (asked or self._whole_episodes):
+            due &= after - self._checkpoint_at >= n_envs * LONGEST
+        return due or after >= self.total_steps
 
     def _checkpoint(self) -> None:
         self._must_reset, self._checkpoint_at = True, self.steps

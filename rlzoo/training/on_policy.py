@@ -82,7 +82,7 @@ class OnPolicyAgent(Agent):
         if self._behaviour is None:
             self._collect()
             self._behaviour = self.flat.copy()
-        state, ahead = self.state, not self._is_checkpoint(self.steps, self.steps + self._steps_of_phase)
+        state, ahead = self.state, not self._is_checkpoint(self.steps + self._steps_of_phase)
         with self.profile("update"):
             rollout = tree.map(np.copy, self.rollout.arrays())
             arguments = state, rollout, self.noise_of_update(), self.scalars(), self._behaviour

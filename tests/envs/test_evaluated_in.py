@@ -12,8 +12,9 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 from gymnasium.wrappers.vector import TransformReward
 
 from rlzoo import A2C, PPO
+from rlzoo.envs import limit_of
 from rlzoo.errors import UserError
-from rlzoo.training.callbacks import Callback, Evaluate
+from rlzoo.training.callbacks import Callback, Evaluate, Every
 from rlzoo.training.evaluate import evaluate
 
 SMALL = dict(backend="jax", n_steps=8, batch_size=8, hidden=(8,))
@@ -87,6 +88,32 @@ def test_evaluations_in_the_environment_that_is_learned_in_begin_its_episodes_an
     env = Counting()
     agent = PPO(env, **SMALL).learn(24, callbacks=[Evaluate(8, 1, env=env)])
     assert (agent.steps, agent.episodes.finished) == (24, 6), "two of each eight steps, and the third given up"
+
+
+@pytest.mark.parametrize("within", [
+    lambda agent: gym.wrappers.TimeLimit(agent.env, 2),
+    lambda agent: agent.vector_env,
+    lambda agent: SyncVectorEnv([lambda: agent.env]),
+])  # fmt: skip
+def test_an_evaluation_in_a_wrapper_of_the_environment_learned_in_begins_its_episodes_anew(within):
+    env = Counting()
+    agent = PPO(env, **SMALL)
+    agent.learn(24, callbacks=[Every(8, lambda agent: agent.evaluate(1, env=within(agent)))])
+    assert (agent.steps, agent.episodes.finished, set(agent.episodes.lengths)) == (24, 6, {3})
+
+
+@pytest.mark.parametrize("form", ["sync", "vector_entry_point"])
+def test_a_limit_that_a_vector_environment_was_made_with_counts(form):
+    env = gym.make_vec("CartPole-v1", 2, form, max_episode_steps=7)
+    agent = PPO(env, **SMALL)
+    assert limit_of(env) == 7 and agent.evaluate(3).lengths == agent.evaluate(3, env=env).lengths == (7, 7, 7)
+
+
+def test_episodes_are_played_to_a_limit_beyond_the_longest_of_other_environments(monkeypatch):
+    monkeypatch.setattr("rlzoo.training.acting.LONGEST", 5)
+    for env, limit in ((gym.wrappers.TimeLimit(Counting(100), 9), 9), (Counting(100), 5)):
+        result = PPO(env, **SMALL).evaluate(2, env=env)
+        assert result.lengths == (limit,) * result.episodes and bool(result.cut) == (limit == 5)
 
 
 def test_wrappers_of_a_vector_environment_count():

@@ -52,6 +52,15 @@ def test_family_and_name():
     assert family_of("FrozenLake-v1") == "toy_text"
 
 
+def test_an_id_that_is_a_vector_environment_alone():
+    gym.register("rlzoo-tests/OnlyVector-v0", vector_entry_point=CartPoleVectorEnv)
+    assert PPO("rlzoo-tests/OnlyVector-v0", **SMALL, n_envs=2).learn(16).steps == 16
+    with pytest.raises(UserError, match="frame_stack is for copies"):
+        PPO("rlzoo-tests/OnlyVector-v0", **SMALL, frame_stack=2)
+    with pytest.raises(UserError, match="gives no action mask"):
+        PPO("rlzoo-tests/OnlyVector-v0", **SMALL, action_masks=True).learn(8)
+
+
 def test_copies_are_of_one_kind_and_reset_in_the_same_step():
     env = make("CartPole-v1", 3)
     assert env.num_envs == 3 and env.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
@@ -90,6 +99,12 @@ def test_evaluation_does_not_disturb_training(kind, settings):
     every = Every(16, lambda agent: results.append(agent.evaluate(episodes=2, deterministic=len(results) % 2 == 0)))
     np.testing.assert_array_equal(weights([every]), weights([]))
     assert len(results) == 4
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, True])
+def test_seeds_that_are_not_valid(seed):
+    with pytest.raises(UserError, match=rf"seed = {seed} is not valid"):
+        PPO("CartPole-v1", **SMALL).evaluate(1, seed=seed)
 
 
 def test_evaluation_is_reproducible_and_follows_its_seed():

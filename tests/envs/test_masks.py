@@ -10,6 +10,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from masked import ByMethod, Masked, Pairs, SeparatePairs, Short, Silent, Terse, mask_of
 
 from rlzoo.envs import Stepper, make
+from rlzoo.envs.masks import checked, leaves_a_choice
 from rlzoo.errors import UserError
 
 
@@ -156,3 +157,10 @@ def test_spaces_whose_actions_cannot_be_masked():
 def test_forms_that_are_not_copies_are_refused(form):
     with pytest.raises(UserError, match=f"set vectorization = sync, not {form}"):
         make("CartPole-v1", 2, vectorization=form, action_masks=True)
+
+
+def test_an_action_that_is_allowed_no_choice_may_take_any():
+    assert checked([1, 0, 0, 0, 0], (2, 3)).tolist() == [1] * 5
+    assert checked([0, 1, 0, 0, 1], (2, 3)).tolist() == [0, 1, 0, 0, 1]
+    masks = np.array([[1, 0, 0, 0, 0], [0, 1, 0, 0, 1]])
+    assert leaves_a_choice(masks, (2, 3)).tolist() == [[True, False], [True, True]]

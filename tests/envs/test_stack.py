@@ -87,7 +87,7 @@ def test_where_frames_cannot_be_stacked():
 
     with pytest.raises(UserError, match=r"frame_stack is for observations that are arrays.*Discrete"):
         make(Numbered(), frame_stack=2)
-    with pytest.raises(UserError, match="stack the frames of this VectorEnv yourself"):
+    with pytest.raises(UserError, match="stack the frames of CartPole-v1 yourself"):
         make(gym.make_vec("CartPole-v1", 2), frame_stack=2)
     with pytest.raises(UserError, match="set vectorization = sync, not native"):
         make("CartPole-v1", 8, vectorization="native", frame_stack=2)

@@ -192,6 +192,10 @@ def test_acting_with_a_mask():
         agent.act(observation, action_mask=[1, 0])
     with pytest.raises(UserError, match="action_mask allows no action"):
         agent.act(observation, action_mask=[0, 0, 0])
+    two = PPO(Pairs(), backend="numpy", hidden=(8,), action_masks=True)
+    assert two.act(observation, action_mask=[0, 1, 1, 0, 0]).tolist() == [1, 0]
+    with pytest.raises(UserError, match="at least one choice of each action"):
+        two.act(observation, action_mask=[1, 0, 0, 0, 0])
     with pytest.raises(UserError, match="1 or 0 for each choice"):
         agent.act(observation, action_mask=["a", "b", "c"])
     with pytest.raises(UserError, match="action_masks = false: leave action_mask out"):

@@ -49,6 +49,14 @@ def test_integers_are_stored_as_what_holds_them(high, dtype):
     assert example(spaces.Discrete(3)).dtype == np.int32 and example(spaces.Box(0, 9, (2,), np.uint8)).dtype == np.uint8
 
 
+@pytest.mark.parametrize("head", [stochastic_head, lambda space: squashed_head(space, "sac")])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_continuous_actions_are_of_the_spaces_type_and_within_it(head, dtype):
+    space = spaces.Box(-0.3, 0.7, (2,), dtype)
+    actions = head(space).to_env(np.float32([[-5.0, 0.123456789], [5.0, -1.0]]))
+    assert all(action in space for action in actions)
+
+
 def test_squashed_actions_stay_within_bounds_that_rounding_would_leave():
     rng = np.random.default_rng(0)
     for low, width in zip(rng.standard_normal((500, 2)), rng.exponential(size=(500, 2)), strict=True):
@@ -167,6 +175,8 @@ def test_an_agent_that_cannot_act_says_so(kind, observation, action, message):
 def test_observations_of_the_wrong_shape():
     with pytest.raises(UserError, match=r"shape \(3,\).*expected \(2,\) or \(N, \*\(2,\)\)"):
         PPO(With(VECTOR, spaces.Discrete(2)), backend="numpy").act(np.zeros(3))
+    with pytest.raises(UserError, match=r"observation .* is not valid"):
+        PPO(With(VECTOR, spaces.Discrete(2)), backend="numpy").act([[0.0, 0.0], [1.0]])
 
 
 @pytest.mark.parametrize("space, given", [

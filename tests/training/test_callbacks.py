@@ -6,10 +6,11 @@ import csv
 
 import gymnasium as gym
 import pytest
+from counting import Counting
 from engines import require
 from tiny_agents import make
 
-from rlzoo import UserError
+from rlzoo import PPO, UserError
 from rlzoo.training.callbacks import Callback, Evaluate, Every, StopTraining
 from rlzoo.training.loggers import CSVLogger
 
@@ -71,14 +72,26 @@ def test_rows_come_every_thousand_steps_between_checkpoints():
     assert [steps for event, steps in diary.events if event == "log"] == [2000, 2500]  # none before there are metrics
 
 
-def test_checkpoints_are_a_tenth_of_the_whole_apart_by_default(monkeypatch):
+def test_checkpoints_are_a_tenth_of_the_whole_apart_by_default():
     """And no closer than the longest episodes, which would never be finished: two CartPoles have 500 steps each."""
-    diaries = Diary(), Diary()
-    agent_of(steps=1200, checkpoint_every=0, learning_starts=1200).learn(callbacks=[diaries[0]])
-    monkeypatch.setattr(gym.spec("CartPole-v1"), "max_episode_steps", None)
-    agent_of(steps=200, checkpoint_every=0).learn(callbacks=[diaries[1]])
-    found = [[steps for event, steps in diary.events if event == "checkpoint"] for diary in diaries]
-    assert found == [[1000, 1200], list(range(20, 201, 20))]
+    diary = Diary()
+    agent_of(steps=1200, checkpoint_every=0, learning_starts=1200).learn(callbacks=[diary])
+    assert [steps for event, steps in diary.events if event == "checkpoint"] == [1000, 1200]
+
+
+@pytest.mark.parametrize("env, overlap, expected", [
+    (Counting(30), False, [40, 80, 120, 160, 200]),
+    (Counting(30), True, [30, 60, 90, 120, 150, 180, 200]),  # a phase begins with its rollout at hand
+    (Counting(1), False, list(range(20, 201, 20))),
+    (Counting(10_000), False, [50, 100, 150, 200]),
+    (gym.wrappers.TimeLimit(Counting(10_000), 60), False, [60, 120, 180, 200]),
+])  # fmt: skip
+def test_where_the_limit_is_unknown_checkpoints_wait_until_episodes_were_finished(env, overlap, expected, monkeypatch):
+    """In phases of ten steps, before which they end; those that never do, for as long as the longest of any."""
+    monkeypatch.setattr("rlzoo.training.agent.LONGEST", 50)
+    diary = Diary()
+    PPO(env, backend="jax", n_steps=10, batch_size=10, hidden=(4,), overlap=overlap).learn(200, callbacks=[diary])
+    assert [steps for event, steps in diary.events if event == "checkpoint"] == expected
 
 
 def test_every_counts_environment_steps():
