@@ -164,8 +164,8 @@ class NoisyDense(Layer):
 
     def init(self, rng: np.random.Generator, shape: Shape) -> Params:
         size = (shape[-1], self.units)
-        spread = np.full(size, self.sigma / math.sqrt(size[0]), np.float32)
         kernel, bias = fan_in_uniform(rng, size), fan_in_bias(rng, *size)
+        spread = np.full(size, self.sigma / math.sqrt(size[0]), np.float32)
         return {"kernel": kernel, "bias": bias, "kernel_sigma": spread, "bias_sigma": spread[0].copy()}
 
     def noise(self, rng: np.random.Generator, shape: Shape, batch: int) -> Any:

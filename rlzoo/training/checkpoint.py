@@ -205,6 +205,7 @@ def _agent(found: dict[str, Any], arrays: dict[str, np.ndarray], find: Any, env:
     size = arrays["state/parameters"].size
     spaces = from_plain(found["observation_space"], size), from_plain(found["action_space"], size)
     _check_views(config, *spaces)
+    _check_widths(config, size)
     agent = kind.__new__(kind)
     agent._set_up(env, spaces, Resolved(config, found["sources"]), engine, found["seed"], BoundedGenerator(size))
     agent.environment_name = found["environment"]
@@ -224,6 +225,14 @@ def _check_views(config: Any, observation: Any, action: Any) -> None:
     frames, shape = config.frame_stack, observation.shape
     if frames > 1 and (not isinstance(observation, Box) or not shape or shape[-1] % frames or not shape[-1]):
         raise ValueError(f"frame_stack = {frames} does not fit observations of {observation}")
+
+
+def _check_widths(config: Any, most: int) -> None:
+    """Raises ValueError for more units side by side than there are parameters: each has at least a bias."""
+    for name in ("hidden", "recurrent_units", "n_critics", "n_atoms", "n_quantiles"):
+        width = getattr(config, name, 0)
+        if max(width if isinstance(width, tuple) else (width,), default=0) > most:
+            raise ValueError(f"{name} = {width} makes more parameters than the file has")
 
 
 class BoundedGenerator(np.random.Generator):

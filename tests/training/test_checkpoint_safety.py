@@ -425,6 +425,25 @@ def test_settings_that_are_not_of_these_networks(kind, config, word, parts, tmp_
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize("variant, settings, changes", [
+    ("rainbow", {}, {"config": {"n_atoms": 5 * 10**7}}), ("rainbow", {}, {"config": {"hidden": [10**8]}}),
+    ("dqn", {"noisy": True}, {"config": {"hidden": [10**8]}}), ("qrdqn", {}, {"config": {"n_quantiles": 10**8}}),
+    ("rainbow", {"hidden": (64,)}, {"config": {"hidden": [4000, 4000]}}),
+    ("sac", {}, {"config": {"n_critics": 10**8}}),
+    ("ppo", {}, {"config": {"hidden": [10**8]}, "observation_space": box(shape=[0])}),
+])  # fmt: skip
+def test_networks_much_larger_than_the_file_are_not_made(variant, settings, changes, tmp_path):
+    path = make(variant, "numpy", normalize_observation=False, **settings).save(tmp_path / "spoiled")
+    config = json.loads((path / MANIFEST).read_text())["config"] | changes["config"]
+    spoil_manifest(path, **changes | {"config": config})
+    tracemalloc.start()
+    try:
+        refused(path, "more parameters than the file")
+        assert tracemalloc.get_traced_memory()[1] < 50e6
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize("mask", [
     None, box(shape=[3]), {"kind": "MultiBinary", "n": 4}, {"kind": "MultiBinary", "n": 10**11}, nested("Dict", 1),
 ], ids=str)  # fmt: skip
