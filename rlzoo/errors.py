@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from numbers import Real
+from typing import Any
 
 
 class UserError(ValueError):
@@ -15,3 +17,11 @@ def nearest(value: str, valid: Iterable[str], cutoff: float = 0.5) -> str:
     by_lower = {name.lower(): name for name in valid}
     found = difflib.get_close_matches(str(value).lower(), by_lower, n=1, cutoff=cutoff)
     return f" — did you mean {by_lower[found[0]]!r}?" if found else ""
+
+
+def whole_number(name: str, value: Any, least: int = 1) -> int:
+    """The value as an int, also of a float such as 1e5; raises UserError unless it is whole and at least `least`."""
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not is_number or value % 1 != 0 or value < least:  # the remainder of what is not finite is none
+        raise UserError(f"{name} = {value!r} is not valid: a whole number of at least {least}")
+    return int(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -53,6 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         status = _complain_of_usage(error)
     except (KeyboardInterrupt, typer.Abort):
         status = 130
+    if status == 130 and arguments is None:  # no orderly end: an engine that was compiling would crash in it
+        sys.stdout.flush(), sys.stderr.flush()
+        os._exit(130)
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 from typing import Annotated
 
@@ -34,9 +35,9 @@ def evaluate(
     from json import dumps
 
     described = {
-        "mean_return": result.mean_return,
-        "std_return": result.std_return,
-        "returns": result.returns,
+        "mean_return": _number(result.mean_return),
+        "std_return": _number(result.std_return),
+        "returns": [_number(each) for each in result.returns],
         "lengths": result.lengths,
         "episodes": result.episodes,
         "cut": result.cut,
@@ -47,4 +48,9 @@ def evaluate(
         "steps": agent.steps,
         "backend": agent.engine.name,
     }
-    print(dumps(described))
+    print(dumps(described, allow_nan=False))
+
+
+def _number(value: float) -> float | None:
+    """A number, or None for what JSON has no number for."""
+    return value if isfinite(value) else None

@@ -69,6 +69,8 @@ def spec_of(env: Any) -> gym.envs.registration.EnvSpec | None:
     arguments = arguments_of(env)
     module, name = module_and_id(env)
     if module:
+        if not all(part.isidentifier() for part in module.split(".")):
+            raise UserError(f"environment {env!r}: {module!r} is no module's name, such as package.module")
         try:
             importlib.import_module(module)
         except ImportError as error:
@@ -177,13 +179,18 @@ def make(
         if vectorization == "native" or spec.entry_point is None or (vectorization == "auto" and worthwhile):
             return make(native.make(spec, n_envs, render_mode), frame_stack=frame_stack, action_masks=action_masks)
         return LeanSyncVectorEnv([lambda: one(_single(spec, render_mode))] * n_envs, infos)
-    except TypeError as error:
-        if "argument" not in str(error):
-            raise
-        told = str(error).partition(" was raised from")[0]
-        raise UserError(f"environment {env!r}: {told} (arguments follow an id: {spec.id},NAME=VALUE)") from None
+    except UserError:
+        raise
     except (gym.error.DependencyNotInstalled, ImportError) as error:
         raise UserError(f"environment {env!r} needs more: {' '.join(str(error).split())}") from None
+    except Exception as error:
+        told = str(error).partition(" was raised from")[0]
+        if isinstance(error, TypeError) and "argument" in told:
+            raise UserError(f"environment {env!r}: {told} (arguments follow an id: {spec.id},NAME=VALUE)") from None
+        if not arguments_of(env):
+            raise
+        mend = f"look at its arguments, or leave them out: {spec.id}"
+        raise UserError(f"environment {env!r} cannot be made ({type(error).__name__}: {told}): {mend}") from None
 
 
 def _single(spec: gym.envs.registration.EnvSpec, render_mode: str | None) -> gym.Env:

@@ -15,7 +15,7 @@ from rlzoo import envs
 from rlzoo.backend import Engine, tree
 from rlzoo.envs.masks import KEY, leaves_a_choice
 from rlzoo.envs.masks import choices as choices_of
-from rlzoo.errors import UserError
+from rlzoo.errors import UserError, whole_number
 from rlzoo.nn import Layout
 from rlzoo.policies.spaces import example, has_image, parts_of, rows, to_plain
 from rlzoo.training.collect import Memory
@@ -100,9 +100,7 @@ class Actor:
         """
         if self.policy.trunk.cell is None:
             raise UserError(f"this {self.name} remembers nothing: it was made with recurrent = none")
-        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-            raise UserError(f"memory of {n!r} episodes is not valid: a whole number of at least 1")
-        return Memory(self.policy.trunk, n)
+        return Memory(self.policy.trunk, whole_number("n", n))
 
     def act(
         self, observation: Any, deterministic: bool = True, *, memory: Memory | None = None, action_mask: Any = None
@@ -183,10 +181,9 @@ class Actor:
         learning goes on with new episodes. Without, it is made or copied from the one learned in. Raises UserError
         where there can be no copy, and where `env` has other spaces.
         """
-        if isinstance(episodes, bool) or not isinstance(episodes, int | np.integer) or episodes < 1:
-            raise UserError(f"episodes = {episodes!r} is not valid: a whole number of at least 1")
+        episodes = whole_number("episodes", episodes)
         own = int(np.random.SeedSequence([self.seed, APART]).generate_state(1)[0] >> 1)
-        seed = own if seed is None else checked_seed(seed)
+        seed = own if seed is None else whole_number("seed", seed, least=0)
         longest = max(LONGEST, self._limit if env is None else envs.limit_of(env))
         rng = None if deterministic else np.random.default_rng(seed)
         given = env is not None and not isinstance(env, str)
@@ -248,13 +245,6 @@ class Actor:
                 raise UserError(
                     f"the agent does not fit {envs.name_of(env)}: its {kind} space is {expected}, not {found}"
                 )
-
-
-def checked_seed(seed: Any) -> int:
-    """A seed as an int; raises UserError unless it is a whole number of at least 0."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise UserError(f"seed = {seed!r} is not valid: a whole number of at least 0")
-    return int(seed)
 
 
 def _outline(space: gym.Space) -> dict[str, Any]:

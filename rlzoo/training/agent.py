@@ -19,12 +19,12 @@ from threadpoolctl import threadpool_limits
 
 from rlzoo import envs
 from rlzoo.backend import Engine
-from rlzoo.errors import UserError
+from rlzoo.errors import UserError, whole_number
 from rlzoo.nn import Layout
 from rlzoo.policies import Trunk
 from rlzoo.policies.normalizers import ObservationNormalizer, RewardNormalizer
 from rlzoo.training import checkpoint
-from rlzoo.training.acting import Actor, checked_seed
+from rlzoo.training.acting import Actor
 from rlzoo.training.callbacks import Callback, StopTraining, checked
 from rlzoo.training.collect import Collector, Episodes
 from rlzoo.training.config import Config, Resolved, resolve
@@ -61,7 +61,7 @@ class Agent(Actor, ABC):
             asked = hyperparameters.setdefault("n_envs", found)
             if str(asked) != str(found):
                 raise UserError(f"n_envs = {asked!r} does not fit {envs.name_of(env)}, which is {found}: leave it out")
-        seed = checked_seed(seed)
+        seed = whole_number("seed", seed, least=0)
         resolved = resolve(self.name, self.Config, envs.name_of(env), envs.family_of(env), hyperparameters)
         config = resolved.config
         vector_env = _environments(env, config)
@@ -141,11 +141,8 @@ class Agent(Actor, ABC):
         """
         if not self.engine.learns:
             raise UserError(f"{self.engine.name} acts but does not learn: load the agent with backend='auto'")
-        is_number = isinstance(steps, int | float | np.number) and not isinstance(steps, bool)
-        if steps is not None and (not is_number or steps < 1 or not float(steps).is_integer()):
-            raise UserError(f"steps = {steps!r} is not valid: a whole number of at least 1")
         if steps is not None:
-            self.total_steps = self.steps + int(steps)
+            self.total_steps = self.steps + whole_number("steps", steps)
         elif self.steps >= self.total_steps:
             self.total_steps = self.steps + self.config.steps
         if progress:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rlzoo.errors import UserError
+import numpy as np
+
+from rlzoo.errors import UserError, whole_number
 
 
 class Callback:
@@ -47,9 +49,9 @@ class Every(Callback):
     """Calls `function(agent)` whenever another `steps` environment steps have passed."""
 
     def __init__(self, steps: int, function: Any):
-        if steps < 1:
-            raise UserError(f"steps = {steps!r} between calls is not valid: at least 1")
-        self.steps, self.function, self.seen = steps, function, 0
+        if not callable(function):
+            raise UserError(f"function = {function!r} is not valid: what takes the agent, such as print")
+        self.steps, self.function, self.seen = whole_number("steps", steps), function, 0
 
     def on_start(self, agent: Any) -> None:
         self.seen = agent.steps // self.steps
@@ -68,7 +70,9 @@ class Evaluate(Every):
 
     def __init__(self, steps: int, episodes: int = 20, stop_at: float | None = None, env: Any = None):
         super().__init__(steps, self.evaluate)
-        self.episodes, self.stop_at, self.env = episodes, stop_at, env
+        if stop_at is not None and not (isinstance(stop_at, int | float | np.number) and np.isfinite(stop_at)):
+            raise UserError(f"stop_at = {stop_at!r} is not valid: a return, such as 475.0, or None")
+        self.episodes, self.stop_at, self.env = whole_number("episodes", episodes), stop_at, env
 
     def on_start(self, agent: Any) -> None:
         super().on_start(agent)

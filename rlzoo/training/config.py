@@ -53,7 +53,7 @@ class Config(BaseModel):
 
     steps: int = Field(1_000_000, ge=1)
     """Environment steps to train for, over all environments together."""
-    n_envs: int = Field(1, ge=1)
+    n_envs: int = Field(1, ge=1, le=1_000_000)
     """Environments stepped side by side."""
     vectorization: str = "auto"
     """How they are stepped: sync, in turn; native, its own vector form; envpool, in C++; auto, sync or native."""

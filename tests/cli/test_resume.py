@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 from command_line import TINY, contents, python
+from engines import require
 
 from rlzoo import load
 
@@ -50,6 +51,20 @@ def test_a_stopped_run_ends_as_the_uninterrupted_one(rlzoo, tmp_path, how):
     np.testing.assert_array_equal(load("stopped").flat, load("whole").flat)
     assert steps_logged(tmp_path / "stopped") == steps_logged(tmp_path / "whole")
     assert json.loads((tmp_path / "stopped/run.json").read_text())["resumed"][0]["from_step"] == stopped_at
+
+
+def test_ctrl_c_while_jax_compiles_is_no_crash(tmp_path, monkeypatch):
+    require("jax")
+    monkeypatch.setenv("RLZOO_CACHE", "off")
+    words = ["--algo", "ppo", "--env", "CartPole-v1", "--backend", "jax", "--out", "stopped"]
+    process = python("-m", "rlzoo", "train", *words, cwd=tmp_path)
+    assert "jax" in process.stdout.readline() and process.stdout.readline().startswith("run:")
+    while not (tmp_path / "stopped/checkpoints/step_000000000000/manifest.json").exists():
+        time.sleep(0.01)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and err.startswith("stopped at step "), err
 
 
 def test_stopped_before_its_first_checkpoint_a_run_leaves_nothing(rlzoo, tmp_path, monkeypatch):

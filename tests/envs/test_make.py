@@ -101,9 +101,9 @@ def test_evaluation_does_not_disturb_training(kind, settings):
     assert len(results) == 4
 
 
-@pytest.mark.parametrize("seed", [-1, 1.5, True])
+@pytest.mark.parametrize("seed", [-1, 1.5, True, "1"])
 def test_seeds_that_are_not_valid(seed):
-    with pytest.raises(UserError, match=rf"seed = {seed} is not valid"):
+    with pytest.raises(UserError, match=rf"seed = {seed!r} is not valid"):
         PPO("CartPole-v1", **SMALL).evaluate(1, seed=seed)
 
 
@@ -131,6 +131,10 @@ def test_arguments_follow_an_id():
     ("CartPole-v1,sutton", "'sutton' is no NAME=VALUE"),
     ("CartPole-v1,=1", "'=1' is no NAME=VALUE"),
     ("CartPole-v1,reward=1", "unexpected keyword argument 'reward'.*CartPole-v1,NAME=VALUE"),
+    ("FrozenLake-v1,map_name=9x9", r"cannot be made \(KeyError: '9x9'\).*leave them out: FrozenLake-v1"),
+    ("FrozenLake-v1,desc=x", r"cannot be made \(.*FrozenLake-v1"),
+    ("../x:CartPole-v1", r"'\.\./x' is no module's name"),
+    (".:CartPole-v1", r"'\.' is no module's name"),
 ])  # fmt: skip
 def test_arguments_that_are_not_valid(env, told):
     with pytest.raises(UserError, match=told):

@@ -102,10 +102,20 @@ def test_every_counts_environment_steps():
     assert seen[3:] == [54]  # past 50; the one at 25 lies behind
 
 
-@pytest.mark.parametrize("steps", [0, -5])
+@pytest.mark.parametrize("steps", [0, -5, 1.5, float("nan"), "x", True])
 def test_every_needs_a_positive_number(steps):
     with pytest.raises(UserError, match="at least 1"):
         Every(steps, print)
+    assert Every(1e4, print).steps == 10_000
+
+
+@pytest.mark.parametrize("make", [
+    lambda: Every(5, None), lambda: Evaluate(5, episodes=0), lambda: Evaluate(5, stop_at="x"),
+    lambda: Evaluate(5, stop_at=float("nan")),
+])  # fmt: skip
+def test_callbacks_that_could_not_do_their_work_are_refused(make):
+    with pytest.raises(UserError, match="is not valid"):
+        make()
 
 
 def test_evaluate_logs_and_stops_at_its_threshold():
