@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from rlzoo import load
+from rlzoo.training.evaluate import Evaluation
 
 
 def test_the_json_holds_the_returns(rlzoo, trained):
@@ -74,3 +75,11 @@ def test_playing_shows_episodes(rlzoo, trained, monkeypatch):
     returns = [float(line.split("return ")[1].split()[0]) for line in outcome.out.splitlines()]
     agent = load(trained)
     assert returns == [agent.evaluate(1, seed=seed).returns[0] for seed in (5, 6)]
+
+
+def test_json_of_a_return_that_is_no_number_is_json(rlzoo, trained, monkeypatch):
+    result = Evaluation((float("nan"), 1.0), (1, 2), seed=0)
+    monkeypatch.setattr("rlzoo.training.acting.Actor.evaluate", lambda *arguments, **options: result)
+    outcome = rlzoo("evaluate", "run", "--json")
+    assert "NaN" not in outcome.out
+    assert (outcome.json()["returns"], outcome.json()["mean_return"]) == ([None, 1.0], None)
