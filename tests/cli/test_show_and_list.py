@@ -6,6 +6,7 @@ import re
 
 import gymnasium
 import pytest
+from command_line import python
 
 from rlzoo.algorithms import ALGORITHMS, find
 from rlzoo.backend import ENGINES
@@ -93,3 +94,10 @@ def test_engines_say_whether_they_are_here_and_which_auto_takes(rlzoo, monkeypat
     assert listed["jax"] == ["not installed", "pip install 'rlzoo2[jax]'"]
     assert listed["torch"][1:] == ["pip install 'rlzoo2[torch]'", "auto takes this one"]
     assert listed["mindspore"][1:] == ["pip install 'rlzoo2[mindspore]'"]
+
+
+def test_a_terminal_that_lacks_a_letter_shows_another(monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    process = python("-m", "rlzoo", "show", "ppo", "CartPole-v1")
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "") and "? of the generalized advantage" in out
