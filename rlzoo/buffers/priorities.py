@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-WIDTH, TOP = 16, 256  # so few levels that NumPy's calls, not its work, would be what the time goes into
+BITS, TOP = 4, 256  # so few levels that NumPy's calls, not its work, would be what the time goes into
+WIDTH = 1 << BITS
+BELOW = 1.0 - 2.0**-53  # times a number, the next one below it
 
 
 class SumTree:
@@ -29,7 +31,7 @@ class SumTree:
         self.entries[0][leaves] = values
         rows = np.asarray(leaves).reshape(-1)
         for level, above in zip(self.levels, self.entries[1:]):
-            rows = rows // WIDTH
+            rows = rows >> BITS
             if len(rows) < len(level):
                 above[rows] = level.take(rows, 0).sum(1)
             else:
@@ -37,14 +39,15 @@ class SumTree:
 
     def find(self, mass: np.ndarray) -> np.ndarray:
         """The leaf in which each of these masses, within 0 and `total`, falls, the leaves' values side by side."""
-        left, found = np.asarray(mass, np.float64).reshape(-1), np.zeros(1, np.int64)
+        left, found = np.asarray(mass, np.float64).reshape(-1), None
         values, width = self.entries[-1], len(self.entries[-1])
         for below in (*self.levels[-2::-1], None):
             ends = np.empty(len(values) + 1)  # of the rows found, side by side, so that one search serves all
             ends[0], _ = 0.0, np.cumsum(values, out=ends[1:])
-            aim = np.minimum(ends[:-1:width] + left, np.nextafter(ends[width::width], 0.0))  # no leaf of nothing
+            aim = np.minimum(ends[:-1:width] + left, BELOW * ends[width::width])  # no leaf of nothing
             entry = ends.searchsorted(aim, "right") - 1
-            left, found = aim - ends[entry], found[entry // width] * width + entry % width
+            left = aim - ends.take(entry)
+            found = entry if found is None else (found.take(entry >> BITS) << BITS) + (entry & (WIDTH - 1))
             if below is not None:
                 values, width = below.take(found, 0).reshape(-1), WIDTH
         return found.reshape(np.shape(mass))
@@ -76,7 +79,7 @@ class Priorities:
         k, b = shape
         total = self.tree.total
         mass = (np.arange(b) + rng.random((k, b))) * (total / b)
-        self.drawn = self.tree.find(np.minimum(mass, np.nextafter(total, 0.0)))
+        self.drawn = self.tree.find(np.minimum(mass, BELOW * total))
         weight = (size * self.tree[self.drawn] / total) ** -self.beta
         return self.drawn, (weight / weight.max(-1, keepdims=True)).astype(np.float32)
 
