@@ -25,3 +25,8 @@ def whole_number(name: str, value: Any, least: int = 1) -> int:
     if not is_number or value % 1 != 0 or value < least:  # the remainder of what is not finite is none
         raise UserError(f"{name} = {value!r} is not valid: a whole number of at least {least}")
     return int(value)
+
+
+def printable(text: object) -> str:
+    """A stranger's text with escapes, such as \\x1b, for all that does not print."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in str(text))

@@ -39,7 +39,7 @@ class SumTree:
 
     def find(self, mass: np.ndarray) -> np.ndarray:
         """The leaf in which each of these masses, within 0 and `total`, falls, the leaves' values side by side."""
-        left, found = np.asarray(mass, np.float64).reshape(-1), None
+        left, found = np.asarray(mass, np.float64).reshape(-1), np.zeros(0, np.int64)
         values, width = self.entries[-1], len(self.entries[-1])
         for below in (*self.levels[-2::-1], None):
             ends = np.empty(len(values) + 1)  # of the rows found, side by side, so that one search serves all
@@ -47,7 +47,7 @@ class SumTree:
             aim = np.minimum(ends[:-1:width] + left, BELOW * ends[width::width])  # no leaf of nothing
             entry = ends.searchsorted(aim, "right") - 1
             left = aim - ends.take(entry)
-            found = entry if found is None else (found.take(entry >> BITS) << BITS) + (entry & (WIDTH - 1))
+            found = (found.take(entry >> BITS) << BITS) + (entry & (WIDTH - 1)) if len(found) else entry
             if below is not None:
                 values, width = below.take(found, 0).reshape(-1), WIDTH
         return found.reshape(np.shape(mass))

@@ -17,7 +17,7 @@ from rlzoo.cli.play import play
 from rlzoo.cli.settings import spread
 from rlzoo.cli.show import show
 from rlzoo.cli.train import train
-from rlzoo.errors import UserError
+from rlzoo.errors import UserError, printable
 
 UsageError: Any = typer.BadParameter.__base__  # typer carries a click of its own in some versions, uses click in others
 
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _complain(message: str) -> int:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"error: {printable(' '.join(message.split()))}", file=sys.stderr)
     return 2
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
-from rlzoo.errors import UserError
+from rlzoo.errors import UserError, printable
 
 
 def trust(env: str | None) -> str | None:
@@ -15,6 +16,11 @@ def trust(env: str | None) -> str | None:
     if env is not None and ":" in env and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     return env
+
+
+def quoted(text: object) -> str:
+    """Text as a word of a command to copy: in quotes where a shell needs them, with escapes for what does not print."""
+    return shlex.quote(printable(text))
 
 
 def load_agent(folder: Path, env: str | None, backend: str | None, device: str = "auto", eager: bool = False) -> Any:
@@ -28,15 +34,15 @@ def load_agent(folder: Path, env: str | None, backend: str | None, device: str =
     agent = load(folder, env=trust(env), backend=backend, device=device, eager=eager)
     if agent.env is None:
         name = agent.environment_name
-        mend = f"--env {name}, if you trust it" if ":" in name or "," in name else "--env ID"
-        raise UserError(f"{folder} was trained on {name!r}, which is not made on a file's word: give {mend}")
+        mend = f"--env {quoted(name)}, if you trust it" if ":" in name or "," in name else "--env ID"
+        raise UserError(f"{printable(folder)} was trained on {name!r}, which is not made on a file's word: give {mend}")
     if env is not None and env != agent.environment_name:
         vector_env = agent.separate_environment()
         try:
             agent.check_fit(vector_env)
         except UserError as error:
-            mend = f"it was trained on {agent.environment_name}"
-            raise UserError(f"environment {env!r} does not fit {folder}: {error} ({mend})") from None
+            mend = f"it was trained on {printable(agent.environment_name)}"
+            raise UserError(f"environment {env!r} does not fit {printable(folder)}: {error} ({mend})") from None
         finally:
             vector_env.close()
     return agent

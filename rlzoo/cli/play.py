@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from rlzoo.cli.agents import quoted
 from rlzoo.cli.settings import whole
 from rlzoo.errors import UserError
 
@@ -46,7 +47,7 @@ def play(
 def _window(agent: Any, run: Path) -> Any:
     displays = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
     if sys.platform == "linux" and not any(map(os.environ.get, displays)):
-        raise UserError(f"no display to play on (DISPLAY is not set); `rlzoo evaluate {run}` needs none")
+        raise UserError(f"no display to play on (DISPLAY is not set); `rlzoo evaluate {quoted(run)}` needs none")
     try:
         window = agent.separate_environment(render_mode="human")
     except TypeError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import shutil
 import signal
 import sys
@@ -13,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from rlzoo.cli.settings import settings_of, whole
-from rlzoo.errors import UserError
+from rlzoo.errors import UserError, printable
 
 
 def train(
@@ -50,7 +52,8 @@ def train(
         _check_evaluations(eval_every, stop_at)
         hyperparameters = settings_of(settings, steps=steps, n_envs=n_envs)
         agent = _new_agent(algo, env, backend, device, seed, eager, hyperparameters)
-        run, more = _new_run(out, agent, context.obj, eval_every=eval_every, stop_at=stop_at), None
+        with _new_run(out, agent, context.obj, eval_every=eval_every, stop_at=stop_at) as run:
+            _learn(agent, run, None, eval_every, stop_at, quiet, is_new=True)
     else:
         keeps = {
             "algorithm": ("--algo", algo and algo.lower()),
@@ -58,15 +61,16 @@ def train(
             "seed": ("--seed", seed),
         }
         fixed = {"--set": settings, "--n-envs": n_envs, "--out": out}
-        run, more = _open_run(resume, keeps, fixed), steps
-        eval_every = run.option("eval_every") if eval_every is None else eval_every
-        stop_at = run.option("stop_at") if stop_at is None else stop_at
-        _check_evaluations(eval_every, stop_at)
-        agent = _resumed_agent(run, env, backend, device, eager, more)
-        run.note_resumption(agent, context.obj, eval_every=eval_every, stop_at=stop_at)
-    _learn(agent, run, more, eval_every, stop_at, quiet, is_new=resume is None)
+        with _open_run(resume) as run:
+            _check_unchanged(run, keeps, fixed)
+            eval_every = run.option("eval_every") if eval_every is None else eval_every
+            stop_at = run.option("stop_at") if stop_at is None else stop_at
+            _check_evaluations(eval_every, stop_at)
+            agent = _resumed_agent(run, env, backend, device, eager, steps)
+            run.note_resumption(agent, context.obj, eval_every=eval_every, stop_at=stop_at)
+            _learn(agent, run, steps, eval_every, stop_at, quiet, is_new=False)
     if quiet:
-        print(run.folder)
+        _say(run.folder)
     else:
         _print_outcome(agent, run)
 
@@ -88,6 +92,16 @@ def _sigterm_as_ctrl_c() -> Iterator[None]:
 def _check_evaluations(eval_every: int | None, stop_at: float | None) -> None:
     if stop_at is not None and eval_every is None:
         raise UserError("--stop-at needs evaluations: give --eval-every too, such as --eval-every 10000")
+    if stop_at is not None and not math.isfinite(stop_at):
+        raise UserError(f"--stop-at {stop_at} is never reached or always: give a number, such as --stop-at 475")
+
+
+def _say(*lines: Any) -> None:
+    """Print lines; where nobody reads them any more, as after `| head -1`, go on without."""
+    try:
+        print(*lines, sep="\n", flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor shall what is still to be flushed fail
 
 
 # ---- a new run -------------------------------------------------------------------------------------------------------
@@ -116,34 +130,39 @@ def _new_run(out: Path | None, agent: Any, command: list[str], **options: Any) -
 
 
 # ---- going on with a run ---------------------------------------------------------------------------------------------
-def _open_run(folder: Path, keeps: dict[str, tuple[str, Any]], fixed: dict[str, Any]) -> Any:
-    """The run; raises UserError if an option contradicts what it was made with."""
-    from rlzoo.training.checkpoint import read_manifest
+def _open_run(folder: Path) -> Any:
     from rlzoo.training.run import Run
 
-    run = Run.open(folder)
+    return Run.open(folder)
+
+
+def _check_unchanged(run: Any, keeps: dict[str, tuple[str, Any]], fixed: dict[str, Any]) -> None:
+    """Raises UserError if an option contradicts what the run was made with."""
+    from rlzoo.training.checkpoint import read_manifest
+
+    folder = printable(run.folder)
     made_with = read_manifest(run.latest_checkpoint())
     if not made_with["environment_is_id"]:
         keeps.pop("environment")  # it was an object, and --env is how to name one like it
     for key, (option, value) in keeps.items():
         if value is not None and value != made_with[key]:
-            raise UserError(f"{option} {value} contradicts --resume: {folder} has {made_with[key]}; leave it out")
+            has = f"{folder} has {printable(made_with[key])}"
+            raise UserError(f"{option} {value} contradicts --resume: {has}; leave it out")
     for option, value in fixed.items():
         if value:
             raise UserError(f"{option} cannot be given with --resume: {folder} keeps its own; leave it out")
-    return run
 
 
 def _resumed_agent(run: Any, env: str | None, backend: str | None, device: str, eager: bool, more: int | None) -> Any:
-    from rlzoo.cli.agents import load_agent
+    from rlzoo.cli.agents import load_agent, quoted
     from rlzoo.training.checkpoint import read_manifest
 
     backend = backend or read_manifest(run.latest_checkpoint())["backend"]
     agent = load_agent(run.folder, env, backend, device, eager)
     if agent.steps >= agent.total_steps and more is None:
         raise UserError(
-            f"{run.folder} is finished ({agent.steps:,} steps): to train it longer, "
-            f"rlzoo train --resume {run.folder} --steps {agent.config.steps}"
+            f"{quoted(run.folder)} is finished ({agent.steps:,} steps): to train it longer, "
+            f"rlzoo train --resume {quoted(run.folder)} --steps {agent.config.steps}"
         )
     return agent
 
@@ -153,11 +172,13 @@ def _learn(
     agent: Any, run: Any, more: int | None, eval_every: int | None, stop_at: float | None, quiet: bool, is_new: bool
 ) -> None:
     """Train; a start that fails leaves no folder behind, and Ctrl-C says how to go on."""
+    from rlzoo.cli.agents import quoted
+
     try:
         from rlzoo.training.callbacks import Evaluate
 
         if not quiet:
-            print(_headline(agent, more), f"run: {run.folder}", sep="\n", flush=True)
+            _say(*map(printable, (_headline(agent, more), f"run: {run.folder}")))
         callbacks = [run] if eval_every is None else [run, Evaluate(eval_every, stop_at=stop_at)]
         with _sigterm_as_ctrl_c():
             agent.learn(more, callbacks=callbacks, progress=not quiet)
@@ -168,8 +189,8 @@ def _learn(
             raise typer.Exit(130) from None
         kept = run.latest_checkpoint()
         print(
-            f"stopped at step {agent.steps:,}; {kept} has step {int(kept.name.removeprefix('step_')):,}; "
-            f"go on with: rlzoo train --resume {run.folder}",
+            f"stopped at step {agent.steps:,}; {quoted(kept)} has step {int(kept.name.removeprefix('step_')):,}; "
+            f"go on with: rlzoo train --resume {quoted(run.folder)}",
             file=sys.stderr,
         )
         raise typer.Exit(130) from None
@@ -202,12 +223,14 @@ def _environments(agent: Any) -> str:
 
 
 def _print_outcome(agent: Any, run: Any) -> None:
+    from rlzoo.cli.agents import quoted
     from rlzoo.envs import is_harmless
 
-    result = agent.evaluate(20)
-    print(result)
-    print(f"run:     {run.folder}")
-    print(f"curves:  tensorboard --logdir {run.folder}")
-    name = agent.environment_name
-    named = "" if is_harmless(name) else f" --env {name}"  # to be vouched for
-    print(f"again:   rlzoo evaluate {run.folder}{named}")
+    result, name, folder = agent.evaluate(20), agent.environment_name, quoted(run.folder)
+    named = "" if is_harmless(name) else f" --env {quoted(name)}"  # to be vouched for
+    _say(
+        result,
+        f"run:     {printable(run.folder)}",
+        f"curves:  tensorboard --logdir {folder}",
+        f"again:   rlzoo evaluate {folder}{named}",
+    )

@@ -16,20 +16,20 @@ from typing import Any
 
 import numpy as np
 from gymnasium.spaces import Box, Dict
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from rlzoo.backend import Engine
 from rlzoo.envs import is_harmless
 from rlzoo.envs.masks import KEY, with_masks
-from rlzoo.errors import UserError
+from rlzoo.errors import UserError, printable
 from rlzoo.policies.spaces import from_plain, to_plain
+from rlzoo.training.complaints import brief, readable
 from rlzoo.training.config import Resolved, validate
 
 FORMAT = 1
 MANIFEST, ARRAYS = "manifest.json", "arrays.safetensors"
-MEND = "use an earlier one; a run does once this folder is removed"
 
 
 class _Episodes(BaseModel):
@@ -47,6 +47,7 @@ class Manifest(BaseModel):
     algorithm: str
     kind: str = ""  # the name of the agent's class
     sha256: str = ""  # of the file of the arrays
+    evaluation_return: float | None = None  # of a run's best checkpoint
     environment: str
     environment_is_id: bool
     observation_space: dict[str, Any]
@@ -61,20 +62,22 @@ class Manifest(BaseModel):
     episodes: _Episodes
 
 
-def save(agent: Any, path: str | Path, replay: bool = False) -> Path:
+def save(agent: Any, path: str | Path, replay: bool = False, evaluation_return: float | None = None) -> Path:
     """Write a checkpoint of `agent` as the folder `path`; an older checkpoint there is replaced when this one is whole.
 
     Raises UserError if `path` is something other than a checkpoint.
     """
     path = Path(path)
-    if path.exists() and not _is_checkpoint(path):
-        raise UserError(f"{path} exists and is not a checkpoint: nothing was written; choose another name")
-    beside, old = path.with_name(f".{path.name}.writing"), _old(path)
     try:
+        if path.exists() and not _is_checkpoint(path):
+            raise UserError(f"{path} exists and is not a checkpoint: nothing was written; choose another name")
+        beside, old = path.with_name(f".{path.name}.writing"), _old(path)
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
         save_file(dict(_flat(agent.arrays(replay))), beside / ARRAYS)
-        described = manifest(agent) | {"sha256": _digest(beside / ARRAYS)}
+        described = manifest(agent) | {"sha256": digest(beside / ARRAYS)}
+        if evaluation_return is not None:
+            described["evaluation_return"] = evaluation_return
         (beside / MANIFEST).write_text(json.dumps(described, indent=1), encoding="utf-8")
         shutil.copymode(beside / MANIFEST, beside / ARRAYS)  # which was written for its owner alone
         for name in (ARRAYS, MANIFEST):
@@ -93,6 +96,11 @@ def save(agent: Any, path: str | Path, replay: bool = False) -> Path:
 def _old(path: Path) -> Path:
     """Where the checkpoint that was at `path` is for the moment between the two renames."""
     return path.with_name(f".{path.name}.old")
+
+
+def standing(path: Path) -> Path:
+    """`path`, or where its checkpoint is since saving was interrupted between the two renames."""
+    return _old(path) if not path.exists() and _is_checkpoint(_old(path)) else path
 
 
 def _is_checkpoint(path: Path) -> bool:
@@ -123,36 +131,44 @@ def manifest(agent: Any) -> dict[str, Any]:
 
 def read_manifest(path: Path) -> dict[str, Any]:
     """The manifest of a checkpoint folder; raises UserError if it is not whole."""
-    if not (path / MANIFEST).is_file():
-        raise UserError(f"{path} is no checkpoint: it has no {MANIFEST}")
+    with readable(path):
+        if not (path / MANIFEST).is_file():
+            raise UserError(f"{path} is no checkpoint: it has no {MANIFEST}")
     try:
         found = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         if isinstance(found, dict) and found.get("format") != FORMAT:
             raise UserError(f"checkpoint {path} has format {found.get('format')!r}; this rlzoo reads format {FORMAT}")
         return Manifest.model_validate(found).model_dump()
-    except ValidationError as error:
-        first = error.errors()[0]
-        damage = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    except UserError:
+        raise
     except (OSError, ValueError, RecursionError) as error:
-        if isinstance(error, UserError):
-            raise
-        damage = _brief(error)
-    raise UserError(f"checkpoint {path / MANIFEST} is damaged ({damage}): {MEND}")
+        damage = brief(error)
+    raise UserError(f"checkpoint {path / MANIFEST} is damaged ({damage}): {_mend(path)}")
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The manifest and the arrays by name of a checkpoint folder; raises UserError if it is not whole."""
     found = read_manifest(path)
     try:
-        if found["sha256"] not in ("", _digest(path / ARRAYS)):
+        if found["sha256"] not in ("", digest(path / ARRAYS)):
             raise ValueError(f"its content is not what {MANIFEST} says")
         return found, load_file(path / ARRAYS)
     except Exception as error:  # whatever a stranger's header provokes
-        damage = _brief(error)
-    raise UserError(f"checkpoint {path / ARRAYS} is truncated or damaged ({damage}): {MEND}")
+        damage = brief(error)
+    raise UserError(f"checkpoint {path / ARRAYS} is truncated or damaged ({damage}): {_mend(path)}")
 
 
-def _digest(path: Path) -> str:
+def _mend(path: Path) -> str:
+    """What to do about a damaged checkpoint; which earlier one of its run is whole, where one is."""
+    from rlzoo.training.run import whole_before
+
+    earlier = whole_before(path)
+    named = f", such as {printable(earlier)}" if earlier else ""
+    return f"use an earlier one{named}; a run does once this folder is removed"
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file, as hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -166,15 +182,14 @@ def load(
     `find` gives an algorithm's class by name. Raises UserError for a folder that is neither, for a checkpoint that is
     not whole, and for one of another class.
     """
-    path = Path(path)
-    if not path.exists() and _is_checkpoint(_old(path)):
-        path = _old(path)  # saving was interrupted between the two renames
-    if not path.is_dir():
-        raise UserError(f"no such folder: {path}")
-    if not (path / MANIFEST).is_file():
-        from rlzoo.training.run import Run
+    with readable(path):
+        path = standing(Path(path))
+        if not path.is_dir():
+            raise UserError(f"no such folder: {path}")
+        if not (path / MANIFEST).is_file():
+            from rlzoo.training.run import Run
 
-        path = Run.open(path).latest_checkpoint()
+            path = Run.open(path).latest_checkpoint()
     found, arrays = read(path)
     engine = Engine(backend, device, eager)
     _check_kind(path, found, find)
@@ -183,8 +198,8 @@ def load(
     try:
         return _agent(found, arrays, find, env, engine)
     except Exception as error:  # whatever a stranger's values provoke
-        reason = _brief(error) if isinstance(error, UserError) else f"{type(error).__name__}: {_brief(error)}"
-        raise UserError(f"checkpoint {path} is damaged ({reason}): {MEND}") from error
+        reason = brief(error) if isinstance(error, UserError) else f"{type(error).__name__}: {brief(error)}"
+        raise UserError(f"checkpoint {path} is damaged ({reason}): {_mend(path)}") from error
 
 
 def _check_kind(path: Path, found: dict[str, Any], find: Callable[[str], Any]) -> None:
@@ -195,6 +210,7 @@ def _check_kind(path: Path, found: dict[str, Any], find: Callable[[str], Any]) -
         return  # an algorithm that is not known: the checkpoint is damaged, and loading says so
     kind = found["kind"] or expected
     if kind != expected:
+        kind = printable(kind)
         raise UserError(f"{path} holds an agent of the class {kind}, not {expected}: {kind}.load(path) loads it")
 
 
@@ -229,8 +245,9 @@ def _check_views(config: Any, observation: Any, action: Any) -> None:
 
 def _check_widths(config: Any, most: int) -> None:
     """Raises ValueError for more units side by side than there are parameters: each has at least a bias."""
+    unused = {"recurrent_units": not config.recurrent, "n_atoms": not getattr(config, "distributional", False)}
     for name in ("hidden", "recurrent_units", "n_critics", "n_atoms", "n_quantiles"):
-        width = getattr(config, name, 0)
+        width = 0 if unused.get(name) else getattr(config, name, 0)
         if max(width if isinstance(width, tuple) else (width,), default=0) > most:
             raise ValueError(f"{name} = {width} makes more parameters than the file has")
 
@@ -270,12 +287,6 @@ def _fitted(expected: dict[str, Any], found: dict[str, np.ndarray], prefix: str 
         else:
             fitted[key] = found[name]
     return fitted
-
-
-def _brief(error: BaseException) -> str:
-    """An error's text on one line, and not a long one."""
-    text = " ".join(str(error).split())
-    return text if len(text) < 300 else text[:300] + " …"
 
 
 def _flat(arrays: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, np.ndarray]]:

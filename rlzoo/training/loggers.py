@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 import sys
 import types
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,19 @@ from rlzoo.errors import UserError
 
 
 class CSVLogger:
-    """Appends rows to a CSV with a fixed header; a resumed run first drops the rows after its checkpoint."""
+    """Appends rows to a CSV with a fixed header; a resumed run first drops the rows after its checkpoint.
+
+    Raises UserError for a file that is damaged.
+    """
 
     def __init__(self, path: Path, columns: list[str], from_step: int):
-        self.path, self.columns = path, columns
-        is_new = not path.exists() or path.stat().st_size == 0
-        if not is_new:
-            self.columns = _drop_rows_after(path, from_step)
+        kept = _drop_rows_after(path, from_step, columns) if path.exists() else []
+        self.path, self.columns = path, kept or columns
         self.file = open(path, "a", newline="", encoding="utf-8")  # noqa: SIM115
         self.writer = csv.DictWriter(self.file, self.columns, extrasaction="ignore", restval="")
-        if is_new:
+        if not kept:
             self.writer.writeheader()
+            self.file.flush()
 
     def write(self, record: dict[str, float]) -> None:
         row = {name: f"{value:.7g}" if isinstance(value, float) else value for name, value in record.items()}
@@ -35,29 +37,56 @@ class CSVLogger:
         self.file.close()
 
 
-def _drop_rows_after(path: Path, step: int) -> list[str]:
-    """Cut a metrics file after the last row of at most `step` steps; its columns."""
+def _drop_rows_after(path: Path, step: int, columns: list[str]) -> list[str]:
+    """Cut a metrics file after the last row of at most `step` steps; its columns, none if not even they are whole."""
+    kept: list[str] = []
+    header = (",".join(columns) + "\r\n").encode()
     with open(path, "rb+") as file:
-        columns = file.readline().decode(errors="replace").strip().split(",")
-        if "steps" not in columns:
-            raise UserError(f"{path} is damaged: its first line names no column 'steps'; move it away to go on")
-        position = columns.index("steps")
-        end = file.tell()
-        for line in file:
-            fields = line.decode().split(",")
-            if not line.endswith(b"\n") or int(float(fields[position])) > step:
-                break
+        end = 0
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n") and (kept or header.startswith(line)):
+                break  # a killed run was writing it
+            try:
+                if not kept:
+                    kept = _columns(line)
+                elif _numbers(kept, line)["steps"] > step:
+                    break
+            except ValueError:
+                mend = "correct it, or move the file away to go on with a new one"
+                raise UserError(f"{path} is damaged in line {number} ({line[:40]!r}): {mend}") from None
             end += len(line)
         file.truncate(end)
-        file.seek(0, os.SEEK_END)
+    return kept
+
+
+def _columns(line: bytes) -> list[str]:
+    """The columns that a header names; raises ValueError if "steps" is not among them, or the line is not whole."""
+    columns = line.decode().rstrip("\r\n").split(",")
+    if "steps" not in columns or not line.endswith(b"\n"):
+        raise ValueError
     return columns
 
 
+def _numbers(columns: list[str], line: bytes) -> dict[str, float]:
+    """A row's numbers by column; raises ValueError for what is no row of these columns."""
+    texts = line.decode().rstrip("\r\n").split(",")
+    row = {name: float(text) for name, text in zip(columns, texts, strict=True) if text}
+    if not row.get("steps", math.nan).is_integer():
+        raise ValueError
+    return row
+
+
 def best_evaluation(path: Path) -> float:
-    """The highest `evaluation_return` in a metrics file; minus infinity where there is none."""
-    with open(path, newline="", encoding="utf-8") as file:
-        values = [float(row["evaluation_return"]) for row in csv.DictReader(file) if row.get("evaluation_return")]
-    return max(values, default=-math.inf)
+    """The highest finite `evaluation_return` in the whole rows of a metrics file; minus infinity if there is none."""
+    content = path.read_bytes() if path.exists() else b""
+    header, *lines = content.splitlines(keepends=True) or [b""]
+    found = [-math.inf]
+    with suppress(ValueError):
+        columns = _columns(header)
+        for line in lines:
+            with suppress(ValueError):
+                found.append(_numbers(columns, line).get("evaluation_return", -math.inf))
+    return max(value for value in found if value < math.inf)
 
 
 class TensorBoardLogger:
@@ -68,6 +97,10 @@ class TensorBoardLogger:
         sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("tensorboard.compat.notf"))
         from tensorboard.summary import Writer
 
+        folder.mkdir(exist_ok=True)
+        probe = folder / ".probe"
+        probe.touch()  # what may not be written is to be known here, not in a thread of the writer's
+        probe.unlink()
         self.writer = Writer(str(folder))
 
     def write(self, record: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ class ProgressLine(Callback):
 
     def __init__(self, stream: Any = None):
         self.stream = stream or sys.stdout
-        self.live = self.stream.isatty()
+        self.live, self.is_read = self.stream.isatty(), True
 
     def on_start(self, agent: Any) -> None:
         self.shown = time.perf_counter()
@@ -46,7 +46,14 @@ class ProgressLine(Callback):
 
             self.display.update(Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
         else:
-            print(line, file=self.stream, flush=True)
+            self._print(line)
+
+    def _print(self, line: str) -> None:
+        try:
+            if self.is_read:
+                print(line, file=self.stream, flush=True)
+        except BrokenPipeError:
+            self.is_read = False  # nobody reads it any more, as after `| head -1`: training goes on
 
 
 def describe(agent: Any) -> str:

@@ -6,20 +6,47 @@ import json
 import math
 import os
 import platform
+import re
 import shutil
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from rlzoo import __version__, envs
 from rlzoo.errors import UserError
+from rlzoo.training import checkpoint, lock
 from rlzoo.training.callbacks import Callback
+from rlzoo.training.complaints import brief, readable
 from rlzoo.training.loggers import CSVLogger, TensorBoardLogger, best_evaluation
 
 DISTRIBUTIONS = {"tensorflow": ("tensorflow-cpu", "tensorflow")}  # where it is not the engine's own name
+CHECKPOINT = re.compile(r"step_[0-9]{12}")
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    eval_every: int | None = Field(default=None, ge=1)
+    stop_at: float | None = Field(default=None, allow_inf_nan=False)
+
+
+class _Part(BaseModel):
+    """A part of a run, from where it was made or gone on with."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    options: _Options = _Options()
+
+
+class Description(_Part):
+    """What is read of `run.json`; the rest is for people, and kept."""
+
+    resumed: list[_Part] = []
 
 
 def framework_version(engine: str) -> str:
@@ -33,7 +60,7 @@ def framework_version(engine: str) -> str:
 
 
 class Run(Callback):
-    """The folder of a run, and the callback that writes it.
+    """The folder of a run, and the callback that writes it. To train, it is claimed: `with run: …`.
 
     ```
     run.json            the command, the versions, the machine
@@ -48,6 +75,15 @@ class Run(Callback):
     def __init__(self, folder: Path, keep: int = 2):
         self.folder, self.keep = folder, keep
         self.checkpoints = folder / "checkpoints"
+        self.resumption: dict[str, Any] | None = None
+
+    def __enter__(self) -> Self:
+        """Raises UserError if another process trains the run, or if nothing can be written in its folder."""
+        self.claim = lock.claim(self.folder)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.claim.close()
 
     @classmethod
     def create(cls, folder: str | Path | None, agent: Any, command: list[str], **options: Any) -> Run:
@@ -72,10 +108,12 @@ class Run(Callback):
     def open(cls, folder: str | Path) -> Run:
         """The run at this folder; raises UserError if it is none."""
         folder = Path(folder)
-        if not folder.is_dir():
-            raise UserError(f"no such folder: {folder}")
-        if not (folder / "run.json").is_file():
-            raise UserError(f"{folder} is no run: it has no run.json (`rlzoo train` makes runs, in runs/ by default)")
+        with readable(folder):
+            if not folder.is_dir():
+                raise UserError(f"no such folder: {folder}")
+            if not (folder / "run.json").is_file():
+                made = "`rlzoo train` makes runs, in runs/ by default"
+                raise UserError(f"{folder} is no run: it has no run.json ({made})")
         return cls(folder)
 
     @staticmethod
@@ -99,61 +137,109 @@ class Run(Callback):
         }
 
     def note_resumption(self, agent: Any, command: list[str], **options: Any) -> None:
-        """Add to `run.json` that the run goes on from the step of `agent`, by which command and versions."""
-        description = self._description()
-        noted = {"from_step": agent.steps, **self.description(agent, command, options)}
-        _write_json(self.folder / "run.json", description | {"resumed": [*description["resumed"], noted]})
+        """Add to `run.json`, once training begins, that the run goes on, by which command and versions."""
+        self.resumption = self.description(agent, command, options)
 
     def option(self, name: str) -> Any:
         """An option as the run was last made or gone on with; None where it had none."""
         description = self._description()
-        return [description, *description["resumed"]][-1].get("options", {}).get(name)
+        return getattr([description, *description.resumed][-1].options, name)
 
-    def _description(self) -> dict[str, Any]:
-        """What `run.json` holds, "resumed" among it; raises UserError if it is not whole."""
+    def _description(self) -> Description:
+        """What `run.json` holds; raises UserError if it is not whole."""
         path = self.folder / "run.json"
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            found["resumed"] = [dict(each) for each in found.get("resumed", [])]
-        except (ValueError, AttributeError, TypeError) as error:
-            raise UserError(f"{path} is damaged ({error})") from None
-        return found
+        try:  # NaN and Infinity, which older versions wrote for a return that is never reached, are none
+            found = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda name: None)
+            return Description.model_validate(found)
+        except (OSError, ValueError, RecursionError) as error:
+            damage = brief(error)
+        raise UserError(f"{path} is damaged ({damage}): correct it, or write {{}} there and give --eval-every again")
 
     def latest_checkpoint(self) -> Path:
-        """The newest whole checkpoint; raises UserError if there is none yet."""
-        if not self.has_checkpoint:
+        """The newest checkpoint; raises UserError if there is none yet."""
+        found = checkpoints_in(self.checkpoints)
+        if not found:
             raise UserError(f"run {self.folder} has no checkpoint yet: it was stopped before the first")
-        return max(self.checkpoints.glob("step_*"))
+        return found[-1]
 
     @property
     def has_checkpoint(self) -> bool:
-        return any(self.checkpoints.glob("step_*"))
+        return bool(checkpoints_in(self.checkpoints))
 
     # ---- as a callback -----------------------------------------------------------------------------------------------
     def on_start(self, agent: Any) -> None:
-        self.loggers: list[CSVLogger | TensorBoardLogger] = [
-            CSVLogger(self.folder / "metrics.csv", agent.columns(), agent.steps),
-            TensorBoardLogger(self.folder / "tensorboard"),
-        ]
-        self.best = best_evaluation(self.folder / "metrics.csv")
+        """Raises UserError where the run cannot be written, or what it has cannot be gone on with."""
+        self.loggers: list[CSVLogger | TensorBoardLogger] = []
+        try:
+            self.best = self._best_return()
+            self.loggers.append(CSVLogger(self.folder / "metrics.csv", agent.columns(), agent.steps))
+            self.loggers.append(TensorBoardLogger(self.folder / "tensorboard"))
+            if self.resumption is not None:
+                self._add_resumption(agent.steps)
+        except OSError as error:
+            self.on_end(agent)
+            where = f"{error.filename} ({error.strerror})"
+            raise UserError(f"cannot write {where}: to train, a run's folder must be writable") from None
         if not self.has_checkpoint:
             self.on_checkpoint(agent)  # a run can be gone on with from its first moment
+
+    def _add_resumption(self, step: int) -> None:
+        kept = self._description().model_dump(exclude_unset=True)
+        resumed = [*kept.get("resumed", []), {"from_step": step, **(self.resumption or {})}]
+        _write_json(self.folder / "run.json", kept | {"resumed": resumed})
+
+    def _best_return(self) -> float:
+        """The return for which `best/` was kept; where its manifest has none, as once, the best in metrics.csv."""
+        best = checkpoint.standing(self.folder / "best")
+        if not best.exists():
+            return -math.inf
+        found = checkpoint.read_manifest(best)["evaluation_return"]
+        if found is None:
+            return best_evaluation(self.folder / "metrics.csv")
+        return found if math.isfinite(found) else -math.inf
 
     def on_log(self, agent: Any, record: dict[str, float]) -> None:
         for logger in self.loggers:
             logger.write(record)
-        if record.get("evaluation_return", -math.inf) > self.best:
-            self.best = record["evaluation_return"]
-            agent.save(self.folder / "best")
+        found = record.get("evaluation_return", -math.inf)
+        if found > self.best and math.isfinite(found):
+            self.best = found
+            checkpoint.save(agent, self.folder / "best", evaluation_return=found)
 
     def on_checkpoint(self, agent: Any) -> None:
-        agent.save(self.checkpoints / f"step_{agent.steps:012d}", replay=True)
-        for old in sorted(self.checkpoints.glob("step_*"))[: -self.keep]:
+        path = self.checkpoints / f"step_{agent.steps:012d}"
+        if path.is_dir() and {file.name for file in path.iterdir()} <= {checkpoint.ARRAYS}:
+            shutil.rmtree(path)  # what was left of a damaged one, before which the run went on
+        agent.save(path, replay=True)
+        for old in checkpoints_in(self.checkpoints)[: -self.keep]:
             shutil.rmtree(old, ignore_errors=True)
 
     def on_end(self, agent: Any) -> None:
         for logger in self.loggers:
             logger.close()
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """The checkpoints of a run, oldest first; whatever else lies there is none."""
+    with readable(folder):
+        inside = folder.iterdir() if folder.is_dir() else ()
+        found = [path for path in inside if CHECKPOINT.fullmatch(path.name) and (path / checkpoint.MANIFEST).is_file()]
+    return sorted(found)
+
+
+def whole_before(path: Path) -> Path | None:
+    """The newest of a run's checkpoints before this one that is whole; None where there is none."""
+    found = checkpoints_in(path.parent) if CHECKPOINT.fullmatch(path.name) else []
+    return next((each for each in reversed(found) if each.name < path.name and _is_whole(each)), None)
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        found = json.loads((path / checkpoint.MANIFEST).read_text(encoding="utf-8"))
+        manifest = checkpoint.Manifest.model_validate(found)
+        return manifest.sha256 in ("", checkpoint.digest(path / checkpoint.ARRAYS))
+    except (OSError, ValueError, RecursionError):
+        return False
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,3 +60,18 @@ def finished(tmp_path_factory):
 def trained(rlzoo, finished, tmp_path):
     """A copy of that run in the folder the test is in, to spoil."""
     return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
+@pytest.fixture
+def permissions():
+    """Permissions count in this test for root too, whom Linux's capabilities 1 and 2 set above them."""
+    if os.geteuid() != 0:
+        yield
+        return
+    libc, header = ctypes.CDLL(None), (ctypes.c_uint32 * 2)(0x20080522, 0)
+    held, fewer = (ctypes.c_uint32 * 6)(), (ctypes.c_uint32 * 6)()
+    assert libc.capget(header, held) == 0
+    fewer[:] = [held[0] & ~0b110, *held[1:]]
+    assert libc.capset(header, fewer) == 0
+    yield
+    assert libc.capset(header, held) == 0

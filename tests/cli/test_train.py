@@ -83,6 +83,14 @@ def test_what_is_printed(rlzoo):
     assert rlzoo("evaluate", folder).out.startswith(result)
 
 
+def test_training_goes_on_when_nobody_reads_what_it_prints(tmp_path):
+    process = python("-m", "rlzoo", "train", "--algo", "ppo", *TINY, "--steps", 512, "--out", "run", cwd=tmp_path)
+    assert process.stdout.readline().startswith("ppo on ")
+    process.stdout.close()  # as `| head -1` does
+    assert (process.wait(timeout=60), process.stderr.read()) == (0, "")
+    assert load(tmp_path / "run").steps == 512
+
+
 def test_runs_do_not_share_folders(rlzoo, tmp_path):
     names = [rlzoo("train", "--algo", "ppo", *TINY, "--steps", 128, "--quiet").out.strip() for _ in range(2)]
     assert names == [f"runs/ppo/CartPole-v1/seed_0_{number}" for number in (1, 2)]

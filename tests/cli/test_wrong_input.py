@@ -36,6 +36,8 @@ WRONG = {
     "seed": ([*PPO, "--seed", "-1"], ["--seed", "'-1'", "at least 0"]),
     "discrete space": (["train", "--algo", "sac", "--env", "CartPole-v1"], ["sac", "Discrete(2)", "ppo or dqn"]),
     "continuous space": (["train", "--algo", "dqn", "--env", "Pendulum-v1"], ["dqn", "Box", "sac"]),
+    "stop at no number": ([*PPO, "--eval-every", "9", "--stop-at", "nan"], ["--stop-at nan", "--stop-at 475"]),
+    "stop at infinity": ([*PPO, "--eval-every", "9", "--stop-at", "inf"], ["--stop-at inf", "--stop-at 475"]),
     "nothing to train": (["train"], ["--algo and --env", "rlzoo train --algo ppo --env CartPole-v1"]),
     "option": ([*PPO, "--stpes", "5"], ["--stpes", "--steps", "rlzoo train --help"]),
     "command": (["trian"], ["'trian'", "'train'", "rlzoo --help"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 
 import gymnasium as gym
 import pytest
@@ -13,6 +14,7 @@ from tiny_agents import make
 from rlzoo import PPO, UserError
 from rlzoo.training.callbacks import Callback, Evaluate, Every, StopTraining
 from rlzoo.training.loggers import CSVLogger
+from rlzoo.training.progress import ProgressLine
 
 require("torch")
 
@@ -200,6 +202,21 @@ def test_interrupted_in_the_middle_of_a_step_an_agent_is_still_good(kind, tmp_pa
     agent.save(tmp_path / "kept")
     assert agent.learn(20).steps == steps + 20
     assert len(resets) >= 1  # the episodes under way when it was interrupted are given up
+
+
+def test_a_line_that_nobody_reads_any_more_stops_nothing():
+    class Closed(io.StringIO):
+        calls = 0
+
+        def write(self, text):
+            self.calls += 1
+            raise BrokenPipeError
+
+    stream = Closed()
+    line = ProgressLine(stream)
+    agent = agent_of(steps=20).learn(callbacks=[line])
+    line.on_end(agent)
+    assert agent.steps == 20 and stream.calls == 1
 
 
 def test_a_resumed_csv_loses_the_rows_after_its_checkpoint_and_goes_on(tmp_path):

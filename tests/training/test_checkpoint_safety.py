@@ -160,6 +160,24 @@ def test_saving_over_what_is_no_checkpoint_refuses(inside, good, tmp_path):
         load(good, backend="numpy").save(tmp_path / "file")
 
 
+def test_paths_that_the_system_refuses(good, tmp_path, monkeypatch):
+    agent = load(good, backend="numpy")
+    for act in (load, DQN.load):
+        with pytest.raises(UserError, match=r"^cannot read .*xxx .File name too long.: "):
+            act("x" * 300)
+    with pytest.raises(UserError, match=r"^cannot write checkpoint .*File name too long"):
+        agent.save(tmp_path / ("x" * 300))
+
+    def forbidden(path, **options):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("pathlib.Path.stat", forbidden)
+    with pytest.raises(UserError, match=r"^cannot read .*good .Permission denied.: "):
+        load(good)
+    with pytest.raises(UserError, match=r"^cannot write checkpoint .*good .*Permission denied"):
+        agent.save(good)
+
+
 # ---- damaged files ---------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("file", [MANIFEST, ARRAYS])
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.999])
@@ -222,7 +240,7 @@ def test_missing_files(good):
     refused(good, "no run")
 
 
-@pytest.mark.parametrize("key", list(checkpoint.Manifest.model_fields))
+@pytest.mark.parametrize("key", [*filter(lambda name: name != "evaluation_return", checkpoint.Manifest.model_fields)])
 def test_a_manifest_without_a_key_or_with_the_wrong_type(key, good):
     whole = json.loads((good / MANIFEST).read_text())
     if key not in ("kind", "sha256"):  # which older ones lack
@@ -231,6 +249,16 @@ def test_a_manifest_without_a_key_or_with_the_wrong_type(key, good):
     for wrong in (None, 1.5, [], {"a": []}, -1):
         (good / MANIFEST).write_text(json.dumps(whole | {key: wrong}))
         refused(good)
+
+
+def test_the_return_that_only_a_best_checkpoint_has(good):
+    assert "evaluation_return" not in json.loads((good / MANIFEST).read_text())
+    for wrong in ("400", True, [], {"a": []}):
+        spoil_manifest(good, evaluation_return=wrong)
+        refused(good, "evaluation_return")
+    for right in (None, 400, -1.5):
+        spoil_manifest(good, evaluation_return=right)
+        assert checkpoint.read_manifest(good)["evaluation_return"] == right
 
 
 def test_a_format_of_the_future(good):
