@@ -23,10 +23,10 @@ def folder(*names: str) -> Path | None:
     chosen = os.environ.get(VARIABLE)
     if chosen == "off":
         return None
-    found = (Path(chosen) if chosen else _of_user()).joinpath(*names)
     try:
+        found = (Path(chosen) if chosen else _of_user()).joinpath(*names)
         found.mkdir(parents=True, exist_ok=True)
-    except OSError:
+    except (OSError, RuntimeError):  # the latter of a user who has no home
         return None
     return found if os.access(found, os.W_OK) and shutil.disk_usage(found).free > ROOM else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -9,13 +10,42 @@ from typing import Any
 import numpy as np
 
 from rlzoo.backend import numpy as numpy_backend
+from rlzoo.backend import tree
 
 _HOMES = {"torch": "torch", "tensorflow": "tensorflow", "mindspore": "mindspore", "jax": "jax", "jaxlib": "jax"}
 _NUMPY_TYPES = (np.ndarray, float, int, bool, np.float32, np.float64, np.int32, np.int64, np.bool_)
-_MODULES: dict[type, ModuleType] = dict.fromkeys(_NUMPY_TYPES, numpy_backend)
+_MIXED = ("torch", "tensorflow", "mindspore")  # whose own functions do not take NumPy's arrays beside theirs
+_MODULES: dict[type, Any] = dict.fromkeys(_NUMPY_TYPES, numpy_backend)
 
 
-def _backend_of_type(kind: type) -> ModuleType:
+class _Mixed:
+    """A backend module whose ops are also given NumPy's arrays: they become the engine's."""
+
+    def __init__(self, module: ModuleType):
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        op = getattr(self._module, name)
+
+        def mixed(*arguments: Any) -> Any:
+            leaves, structure = tree.flatten(arguments)
+            if any(isinstance(leaf, np.ndarray) for leaf in leaves):
+                like = next(leaf for leaf in leaves if _MODULES.get(type(leaf)) is self)
+                leaves = [self._module.asarray_like(x, like) if isinstance(x, np.ndarray) else x for x in leaves]
+                arguments = tree.unflatten(structure, leaves)
+            return op(*arguments)
+
+        setattr(self, name, mixed)
+        return mixed
+
+
+@cache
+def _module(name: str) -> Any:
+    module = import_module(f"rlzoo.backend.{name}")
+    return _Mixed(module) if name in _MIXED else module
+
+
+def _backend_of_type(kind: type) -> Any:
     for parent in kind.__mro__:
         home = parent.__module__
         if home == "rlzoo.backend.recorder":
@@ -23,12 +53,12 @@ def _backend_of_type(kind: type) -> ModuleType:
         else:
             name = _HOMES.get(home.partition(".")[0], "numpy" if home.partition(".")[0] == "numpy" else "")
         if name:
-            _MODULES[kind] = import_module(f"rlzoo.backend.{name}")
+            _MODULES[kind] = _module(name)
             return _MODULES[kind]
     raise TypeError(f"ops act on arrays of numpy, torch, tensorflow, mindspore or jax, not on {kind.__name__}")
 
 
-def backend_of(*arrays: Any) -> ModuleType:
+def backend_of(*arrays: Any) -> Any:
     """The backend module whose arrays these are; NumPy arrays and Python numbers give way to any engine's."""
     for array in arrays:
         module = _MODULES.get(type(array)) or _backend_of_type(type(array))

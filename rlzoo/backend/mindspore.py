@@ -21,6 +21,7 @@ import numpy as np
 from mindspore import ops
 
 from rlzoo.backend import mindspore_cache, recorder, tree
+from rlzoo.backend import numpy as reference
 from rlzoo.backend.source import Module
 
 PRODUCT = ops.MatMul()
@@ -115,10 +116,12 @@ def relu(x):
 
 
 def sum(x, axis, keepdims):
-    return x.sum(axis, None, keepdims)
+    return x.sum(axis, None if x.is_floating_point() else ms.int32, keepdims)
 
 
 def mean(x, axis, keepdims):
+    if not x.is_floating_point():
+        x = ops.cast(x, ms.float32)
     return x.mean(axis, keepdims)
 
 
@@ -269,7 +272,7 @@ def astype(x, dtype):
 
 
 def asarray_like(value, like):
-    return asarray(value)
+    return value if isinstance(value, ms.Tensor) else ms.Tensor(reference.asarray_like(value))
 
 
 class _State(threading.local):

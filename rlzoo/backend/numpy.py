@@ -14,6 +14,7 @@ abs, negative, exp, log, sqrt, square, tanh = np.abs, np.negative, np.exp, np.lo
 matmul, permute_dims, expand_dims, broadcast_to = np.matmul, np.transpose, np.expand_dims, np.broadcast_to
 concat, stack, zeros_like, take = np.concatenate, np.stack, np.zeros_like, np.take
 ZERO = np.zeros((), np.float32)  # a Python number would be made an array at every call
+NARROW = {"d": np.float32, "l": np.int32, "q": np.int32}  # the types of engines for those of NumPy
 
 
 def sigmoid(x):
@@ -29,11 +30,12 @@ def relu(x):
 
 
 def sum(x, axis, keepdims):
-    return np.add.reduce(x, axis=axis, keepdims=keepdims)
+    total = np.add.reduce(x, axis=axis, keepdims=keepdims)
+    return total if total.dtype.kind == "f" else total.astype(np.int32)
 
 
 def mean(x, axis, keepdims):
-    return np.mean(x, axis=axis, keepdims=keepdims)
+    return np.mean(x if x.dtype.kind == "f" else x.astype(np.float32), axis=axis, keepdims=keepdims)
 
 
 def max(x, axis, keepdims):
@@ -81,8 +83,20 @@ def astype(x, dtype):
     return np.asarray(x).astype(dtype, copy=False)
 
 
-def asarray_like(value, like):
-    return np.asarray(value)
+def asarray_like(value, like=None):
+    value = np.asarray(value)
+    return value.astype(NARROW.get(value.dtype.char, value.dtype), copy=False)
+
+
+def from_the_start(indices, x, axis):
+    """What an engine takes of its array x for constant indices: negative ones, from the end, as counted from the start.
+
+    Indices of an engine are given back as they are, and so are those of a NumPy array.
+    """
+    if isinstance(x, np.ndarray) or not isinstance(indices, np.ndarray | np.integer | int):
+        return indices
+    indices = np.asarray(indices, np.int32)
+    return np.where(indices < 0, indices + np.int32(x.shape[axis]), indices)
 
 
 def stop_gradient(x):

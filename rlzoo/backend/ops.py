@@ -2,7 +2,9 @@
 
 Each acts on what it is given: NumPy arrays give NumPy arrays, torch tensors give torch tensors. The engine is found by
 the type of the arguments (cached); there are no wrapper objects and there is no global mode, so two engines can live in
-one process. `+ - * / ** @ < > ==` may be used directly on arrays; Python numbers mix with everything.
+one process. `+ - * / ** @ < > ==` may be used directly on arrays, and Python numbers mix with them. Types mix on some
+engines only: where a bool or an int32 is to meet a float, `astype` it first. NumPy's arrays mix with an engine's, but
+beside an operator that is not compiled: there, `asarray` them.
 
 Verbs that act on functions are at the end: `value_and_grad` and `fold`.
 """
@@ -14,6 +16,7 @@ from typing import Any
 
 from rlzoo.backend import tree
 from rlzoo.backend.dispatch import backend_of
+from rlzoo.backend.numpy import from_the_start
 
 Array = Any  # an array of any engine
 
@@ -35,7 +38,7 @@ def multiply(x: Array, y: Array) -> Array:
 
 
 def divide(x: Array, y: Array) -> Array:
-    """x / y."""
+    """x / y, of integers too as float32."""
     return backend_of(x, y).divide(x, y)
 
 
@@ -134,12 +137,12 @@ Axis = int | tuple[int, ...] | None
 
 
 def sum(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
-    """The sum over `axis` (all axes when None)."""
+    """The sum over `axis` (all axes when None); of integers and bools int32."""
     return backend_of(x).sum(x, axis, keepdims)
 
 
 def mean(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
-    """The mean over `axis` (all axes when None)."""
+    """The mean over `axis` (all axes when None); of integers and bools too float32."""
     return backend_of(x).mean(x, axis, keepdims)
 
 
@@ -226,7 +229,7 @@ def zeros_like(x: Array) -> Array:
 
 
 def asarray(value: Any, like: Array) -> Array:
-    """A NumPy array (or nested list) as an array of the engine and on the device of `like`."""
+    """A NumPy array (or nested list) as a float32, int32 or bool array of the engine and on the device of `like`."""
     return backend_of(like).asarray_like(value, like)
 
 
@@ -252,8 +255,8 @@ def conv2d(x: Array, kernel: Array, stride: int = 1) -> Array:
 
 
 def take(x: Array, indices: Array, axis: int = 0) -> Array:
-    """The slices of x at these integer indices along `axis`; `indices` may have any shape."""
-    return backend_of(x, indices).take(x, indices, axis)
+    """The slices of x at integer indices of any shape, along `axis`; constant ones may be negative: from the end."""
+    return backend_of(x, indices).take(x, from_the_start(indices, x, axis), axis)
 
 
 def one_hot(indices: Array, depth: int) -> Array:

@@ -16,6 +16,9 @@ import numpy as np
 
 from rlzoo.backend import numpy as reference
 from rlzoo.backend import ops, tree
+from rlzoo.errors import UserError
+
+INDICES = int | np.integer | slice | type(None) | type(Ellipsis)
 
 
 class Node:
@@ -32,6 +35,9 @@ class Node:
     dtype = property(lambda self: self.value.dtype)
 
     def __getitem__(self, key):
+        for part in key if isinstance(key, tuple) else (key,):
+            if not isinstance(part, INDICES):
+                raise UserError(f"[…] takes whole numbers and slices, not {part!r}: use ops.take")
         return emit("getitem", self, Constant(key), value=self.value[key])
 
     def __bool__(self):
@@ -108,7 +114,7 @@ class Program:
         """`value` as something this program returns: a node it can read, or a constant."""
         if isinstance(value, Node):
             return self.read(value)
-        constant = Constant(np.asarray(value))
+        constant = Constant(reference.asarray_like(value))
         return self.emit("constant", (constant,), [constant.value])[0]
 
     def emit(self, op: str, arguments: tuple[Any, ...], values: Sequence[Any], body: Any = None) -> list[Node]:
@@ -192,7 +198,10 @@ def adam(*arguments: Any) -> list[Node]:
 
 
 def asarray_like(value: Any, like: Node) -> Any:
-    return value if isinstance(value, Node) else emit("constant", Constant(np.asarray(value)), like, value=value)
+    if isinstance(value, Node):
+        return value
+    value = reference.asarray_like(value)
+    return emit("constant", Constant(value), like, value=value)
 
 
 def _operator(name: str, swapped: bool) -> Callable[[Any, Any], Any]:
@@ -225,23 +234,26 @@ def value_and_grad(function, arrays):
 
 
 def fold(step, carry, inputs, constants):
+    given = list(nodes_of(tree.flatten((carry, inputs, constants))[0]))
+    parent = _innermost(given)
+    like = next(node for node in given if node.program is parent)
+    carry, inputs, constants = tree.map(lambda leaf: asarray_like(leaf, like), (carry, inputs, constants))
     carried, carry_structure = tree.flatten(carry)
     scanned, input_structure = tree.flatten(inputs)
     fixed, constant_structure = tree.flatten(constants)
-    parent = _innermost((*carried, *scanned, *fixed))
     body = Program()
     new, output = step(
-        tree.unflatten(carry_structure, [body.input(value_of(leaf)) for leaf in carried]),
-        tree.unflatten(input_structure, [body.input(value_of(leaf)[0]) for leaf in scanned]),
-        tree.unflatten(constant_structure, [body.input(value_of(leaf)) for leaf in fixed]),
+        tree.unflatten(carry_structure, [body.input(leaf.value) for leaf in carried]),
+        tree.unflatten(input_structure, [body.input(leaf.value[0]) for leaf in scanned]),
+        tree.unflatten(constant_structure, [body.input(leaf.value) for leaf in fixed]),
     )
     leaves, output_structure = tree.flatten(output)
     after, after_structure = tree.flatten(new)
-    if after_structure != carry_structure or [value_of(x).shape for x in after] != [value_of(x).shape for x in carried]:
+    if after_structure != carry_structure or [value_of(x).shape for x in after] != [x.shape for x in carried]:
         raise TypeError("a fold's step must return a carry of the structure and shapes it was given")
     body.outputs = [body.output(leaf) for leaf in (*after, *leaves)]
-    length = len(value_of(scanned[0]))
-    values = [value_of(leaf) for leaf in carried] + [np.stack([value_of(leaf)] * length) for leaf in leaves]
+    length = len(scanned[0])
+    values = [leaf.value for leaf in carried] + [np.stack([value_of(leaf)] * length) for leaf in leaves]
     outputs = parent.emit("fold", (tuple(carried), tuple(scanned), tuple(fixed)), values, body)
     n = len(carried)
     return tree.unflatten(carry_structure, outputs[:n]), tree.unflatten(output_structure, outputs[n:])

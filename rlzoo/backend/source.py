@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import importlib.util
 import itertools
+import math
 import os
 import shutil
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from rlzoo.backend.numpy import asarray_like
 from rlzoo.backend.recorder import Constant, Instruction, Node, Program
 
 _NUMBER = itertools.count()
@@ -53,7 +55,7 @@ class Module:
 
     def constant(self, value: Any) -> str:
         name = f"constant_{len(self.constants)}"
-        self.constants[name] = np.asarray(value)
+        self.constants[name] = asarray_like(value)
         return name
 
     def load(self, asarray: Callable[[np.ndarray], Any]) -> ModuleType:
@@ -97,7 +99,9 @@ class _Writer:
         if isinstance(argument, np.ndarray):
             return self.module.constant(argument)
         if isinstance(argument, np.generic):
-            return repr(argument.item())
+            argument = argument.item()
+        if isinstance(argument, float) and not math.isfinite(argument):
+            return self.module.constant(argument)  # which has no literal
         if isinstance(argument, tuple | list):
             return f"({''.join(self.expression(item) + ', ' for item in argument)})"
         return repr(argument)

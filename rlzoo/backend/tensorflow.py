@@ -9,14 +9,16 @@ import sys
 import numpy as np
 
 from rlzoo.backend import cache, convolution, tree
+from rlzoo.backend import numpy as reference
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is imported, as is the next
-os.environ["TF_XLA_FLAGS"] = cache.tensorflow_flags(os.environ.get("TF_XLA_FLAGS", ""))
+os.environ["TF_XLA_FLAGS"] = cache.tensorflow_flags(os.environ.get("TF_XLA_FLAGS", ""))  # read at import, as the next
+# Where it keeps compilations no errors either: it says some of each that it reads, and what goes wrong is raised.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if "cache_directory" in os.environ["TF_XLA_FLAGS"] else "2")
 
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python.xla import dynamic_update_slice
 
-add, subtract, multiply, divide, power = tf.add, tf.subtract, tf.multiply, tf.divide, tf.pow
+add, subtract, multiply, power = tf.add, tf.subtract, tf.multiply, tf.pow
 minimum, maximum, where = tf.minimum, tf.maximum, tf.where
 equal, less, greater = tf.equal, tf.less, tf.greater
 abs, negative, exp, log, sqrt, square, tanh = (
@@ -32,12 +34,20 @@ stop_gradient = tf.stop_gradient
 LONG = 32_768  # numbers in a joined vector
 
 
+def divide(x, y):
+    return tf.divide(_floating(x), _floating(y))
+
+
 def sum(x, axis, keepdims):
-    return tf.reduce_sum(x, axis, keepdims)
+    return tf.reduce_sum(tf.cast(x, tf.int32) if x.dtype == tf.bool else x, axis, keepdims)
 
 
 def mean(x, axis, keepdims):
-    return tf.reduce_mean(x, axis, keepdims)
+    return tf.reduce_mean(_floating(x), axis, keepdims)
+
+
+def _floating(x):
+    return tf.cast(x, tf.float32) if isinstance(x, tf.Tensor) and not x.dtype.is_floating else x
 
 
 def max(x, axis, keepdims):
@@ -78,7 +88,7 @@ def astype(x, dtype):
 
 
 def asarray_like(value, like):
-    return tf.convert_to_tensor(value)
+    return value if isinstance(value, tf.Tensor) else tf.convert_to_tensor(reference.asarray_like(value))
 
 
 def linear(x, kernel, bias):

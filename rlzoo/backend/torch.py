@@ -17,6 +17,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # those that never do wake too
 
 import torch
 
+from rlzoo.backend import numpy as reference
 from rlzoo.backend import recorder, staging, torch_graphs, torch_script, tree
 from rlzoo.backend.memory import keep_freed_memory
 from rlzoo.backend.torch_script import FUSED_ADAM
@@ -70,10 +71,12 @@ def tanh(x):
 
 
 def sum(x, axis, keepdims):
-    return torch.sum(x) if axis is None and not keepdims else torch.sum(x, dim=axis, keepdim=keepdims)
+    dtype = None if x.is_floating_point() else torch.int32
+    return torch.sum(x, dtype=dtype) if axis is None and not keepdims else torch.sum(x, axis, keepdims, dtype=dtype)
 
 
 def mean(x, axis, keepdims):
+    x = x if x.is_floating_point() else x.float()
     return torch.mean(x) if axis is None and not keepdims else torch.mean(x, dim=axis, keepdim=keepdims)
 
 
@@ -106,6 +109,7 @@ def astype(x, dtype):
 
 
 def asarray_like(value, like):
+    value = value if isinstance(value, torch.Tensor) else reference.asarray_like(value)
     return torch.as_tensor(value, device=like.device)
 
 
@@ -129,7 +133,7 @@ def adam(flat, gradient, first, second, count, learning_rate, beta1, beta2, epsi
 
 def conv2d(x, kernel, stride):
     x, kernel = x.permute(0, 3, 1, 2), kernel.permute(3, 2, 0, 1)
-    if x.is_cuda:  # where channels last are slow in exact float32
+    if x.is_cuda or len(kernel) == 1:  # channels last are slow in exact float32 there, and refused for one filter
         x, kernel = x.contiguous(), kernel.contiguous()
     return torch.nn.functional.conv2d(x, kernel, stride=stride).permute(0, 2, 3, 1)
 

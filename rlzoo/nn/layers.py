@@ -14,6 +14,7 @@ from typing import Any, dataclass_transform
 import numpy as np
 
 from rlzoo.backend import ops
+from rlzoo.errors import UserError, nearest
 from rlzoo.nn.initializers import (
     Initializer,
     fan_in_bias,
@@ -41,7 +42,7 @@ class Layer:
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
-        dataclass(frozen=True)(cls)
+        dataclass(frozen=True, eq="__init__" not in vars(cls))(cls)  # what an __init__ keeps is in no field to compare
 
     def init(self, rng: np.random.Generator, shape: Shape) -> Params:
         """Initial parameters for examples of this shape. Without parameters: an empty dict."""
@@ -65,12 +66,21 @@ def _output_shape(layer: Layer, shape: Shape) -> Shape:
     return layer(layer.init(np.random.default_rng(0), shape), np.zeros((1, *shape), np.float32)).shape[1:]
 
 
+def _check(kind: str, name: str, valid: dict[str, Any]) -> None:
+    """Raises UserError for a name that is not among the valid ones."""
+    if name not in valid:
+        raise UserError(f"unknown {kind} {name!r}{nearest(name, valid)} (valid: {', '.join(valid)})")
+
+
 class Dense(Layer):
     """x W + b, `[N, inputs]` to `[N, units]`; bias zero or, with `fan_in`, uniform as in PyTorch."""
 
     units: int
     gain: float = 1.0
     initializer: str = "orthogonal"
+
+    def __post_init__(self) -> None:
+        _check("initializer", self.initializer, INITIALIZERS)
 
     def init(self, rng: np.random.Generator, shape: Shape) -> Params:
         kernel = INITIALIZERS[self.initializer](rng, (shape[-1], self.units), self.gain)
@@ -87,6 +97,9 @@ class Activation(Layer):
 
     function: str
 
+    def __post_init__(self) -> None:
+        _check("activation", self.function, ACTIVATIONS)
+
     def __call__(self, params: Params, x: Array) -> Array:
         return ACTIVATIONS[self.function](x)
 
@@ -99,6 +112,9 @@ class Conv2D(Layer):
     stride: int = 1
     gain: float = math.sqrt(2)
     initializer: str = "orthogonal"
+
+    def __post_init__(self) -> None:
+        _check("initializer", self.initializer, INITIALIZERS)
 
     def init(self, rng: np.random.Generator, shape: Shape) -> Params:
         size = (self.kernel_size, self.kernel_size, shape[-1], self.filters)
@@ -188,6 +204,9 @@ class Sequential(Layer):
 
     layers: tuple[Layer, ...]
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", tuple(self.layers))
+
     def init(self, rng: np.random.Generator, shape: Shape) -> Params:
         params = {}
         for i, layer in enumerate(self.layers):
@@ -234,7 +253,7 @@ def mlp(
 
 
 class Ensemble(Layer):
-    """`count` copies of a layer with weights of their own; the outputs as a tuple.
+    """`count` copies of a layer with weights and noise of their own; the outputs as a tuple.
 
     Each copy is a matmul of its own: XLA's CPU backend does not send batched products to its fast GEMM.
     """
@@ -245,8 +264,15 @@ class Ensemble(Layer):
     def init(self, rng: np.random.Generator, shape: Shape) -> Params:
         return {str(i): self.layer.init(rng, shape) for i in range(self.count)}
 
-    def __call__(self, params: Params, x: Array) -> tuple[Array, ...]:
-        return tuple(self.layer(params[str(i)], x) for i in range(self.count))
+    def noise(self, rng: np.random.Generator, shape: Shape, batch: int) -> Any:
+        noise = {str(i): self.layer.noise(rng, shape, batch) for i in range(self.count)}
+        return None if all(part is None for part in noise.values()) else noise
+
+    def __call__(self, params: Params, x: Array, noise: Any = None) -> tuple[Array, ...]:
+        layer: Any = self.layer
+        if noise is None:
+            return tuple(layer(params[str(i)], x) for i in range(self.count))
+        return tuple(layer(params[str(i)], x, noise[str(i)]) for i in range(self.count))
 
     def output_shape(self, shape: Shape) -> Shape:
         return self.layer.output_shape(shape)

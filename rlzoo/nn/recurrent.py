@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rlzoo.backend import ops
+from rlzoo.backend import ops, tree
 from rlzoo.nn.initializers import orthogonal, zeros
 from rlzoo.nn.layers import Array, Layer, Params, Shape
 
@@ -32,7 +32,9 @@ class RecurrentCell(Layer):
         raise NotImplementedError
 
     def __call__(self, params: Params, x: Array, state: Any = None) -> Any:
-        return self.step(params, self.of_input(params, x), self.initial_state(x.shape[0]) if state is None else state)
+        if state is None:
+            state = tree.map(lambda zero: ops.asarray(zero, x), self.initial_state(x.shape[0]))
+        return self.step(params, self.of_input(params, x), state)
 
     def output_shape(self, shape: Shape) -> Shape:
         return (self.units,)

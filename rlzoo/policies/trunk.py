@@ -65,7 +65,8 @@ class Trunk:
     """An encoder of the space and, if recurrent, a cell behind it, learned through sequences of `length` steps.
 
     `masked` says that the space is a Dict of "action_mask" and "observation". With `twins`, actor and critic remember
-    each for itself, so that the larger of their losses does not rule what both remember.
+    each for itself, so that the larger of their losses does not rule what both remember. Raises UserError for an
+    encoder that takes noise, which no trunk is given.
     """
 
     space: spaces.Space
@@ -73,6 +74,13 @@ class Trunk:
     cell: Any = None
     length: int = 1
     masked: bool = False
+
+    def __post_init__(self) -> None:
+        if self.encoder.noise(np.random.default_rng(0), self._seen.shape or (), 1) is not None:
+            raise UserError(
+                "the encoder has layers that take noise (Dropout, NoisyDense), and a trunk is given none: "
+                "leave them out, or put them into a network behind the trunk whose noise is drawn"
+            )
 
     @classmethod
     def of(cls, space: spaces.Space, recurrent: str | None = None, units: int = 64, length: int = 1,

@@ -22,14 +22,16 @@ np.save(sys.argv[1], agent.flat)
 
 
 ENGINES = ("jax", "tensorflow", "mindspore")  # that keep what they compile
-THEIRS = ("JAX_", "TF_XLA_FLAGS", "MS_COMPILER")
+THEIRS = ("JAX_", "TF_XLA_FLAGS", "TF_CPP_MIN_LOG_LEVEL", "MS_COMPILER")
 
 
 def train(tmp_path, name, engine, **variables):
-    """The parameters that a process of its own ends with."""
+    """The parameters that a process of its own ends with; TensorFlow's says nothing, though it would of each file."""
     path = tmp_path / name
     environment = {k: v for k, v in os.environ.items() if not k.startswith(THEIRS)} | variables
-    subprocess.run([sys.executable, "-c", TRAIN, path, engine], env=environment, check=True, timeout=120)
+    command = [sys.executable, "-c", TRAIN, path, engine]
+    done = subprocess.run(command, env=environment, check=True, timeout=120, stderr=subprocess.PIPE, text=True)
+    assert engine != "tensorflow" or done.stderr == ""
     return np.load(f"{path}.npy")
 
 
@@ -131,4 +133,14 @@ def test_none_where_it_is_off_or_cannot_be(tmp_path, monkeypatch):
     assert cache.folder("jax") is None
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("RLZOO_CACHE", str(tmp_path / "file"))
+    assert cache.folder("jax") is None
+
+
+def test_none_without_a_home(monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    for variable in ("RLZOO_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(cache.Path, "home", homeless)
     assert cache.folder("jax") is None

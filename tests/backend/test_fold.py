@@ -59,6 +59,25 @@ def test_fold_without_outputs_or_constants(engine):
     assert_close(compiled(engine, total, x), (np.sum(x**2, 0), None))
 
 
+@pytest.mark.parametrize("run", [compiled, uncompiled])
+def test_fold_of_numpy_arrays_and_numbers(engine, run):
+    """In the carry, the inputs and the constants."""
+
+    def weighted(x):
+        def step(carry, row, constants):
+            total, count = carry
+            total = total + row["x"] * ops.astype(row["weight"], "float32") * constants["scale"] * constants["half"]
+            return (total, count + 1.0), ops.sum(total)
+
+        inputs, constants = {"x": x, "weight": np.arange(5)}, {"scale": np.array([1.0, 2.0]), "half": 0.5}
+        (total, count), sums = ops.fold(step, (np.zeros(2), 0.0), inputs, constants)
+        return total * count, sums
+
+    x = np.random.default_rng(6).standard_normal((5, 2))
+    totals = np.cumsum(x * np.arange(5.0)[:, None] * [0.5, 1.0], 0)
+    assert_close(run(engine, weighted, x), (totals[-1] * 5.0, totals.sum(-1)))
+
+
 def test_gradient_steps_in_a_fold(engine):
     """What an off-policy learner does: a gradient in every step, its outputs stacked."""
 

@@ -10,6 +10,7 @@ from rlzoo.backend import ops
 from rlzoo.backend.recorder import record
 from rlzoo.backend.source import Module
 from rlzoo.backend.staging import run
+from rlzoo.errors import UserError
 
 X, Y = np.arange(6.0).reshape(2, 3), np.ones((3, 2))
 
@@ -105,12 +106,19 @@ def test_numpy_functions_on_recorded_values_are_refused():
         record(lambda x: np.tanh(x), [X])
 
 
+@pytest.mark.parametrize("key", [np.array([0, 1]), [0, 1], (slice(None), np.array([0]))], ids=str)
+def test_an_array_as_index_is_refused(key):
+    with pytest.raises(UserError, match=r"use ops\.take"):
+        record(lambda x: x[key], [X])
+
+
 def test_written_source_is_the_same_function():
     """The text that MindSpore compiles, run by Python on NumPy."""
 
     def function(x, y):
         left, right = ops.split(x, (1, 2), axis=1)
-        return ops.where(left > 1.0, left, 0.5) - right[:, 1:], ops.mean(ops.reshape(y, (-1,)), 0, keepdims=True) / 2
+        left = ops.where(left > 1.0, left, 0.5) - ops.where(left > 5.0, float("nan"), -np.inf)
+        return left - right[:, 1:], ops.mean(ops.reshape(y, (-1,)), 0, keepdims=True) / 2
 
     module = Module("rlzoo.backend.numpy")
     name = module.function(record(function, [X, Y]))

@@ -6,10 +6,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-from parity import assert_close, compiled, single
+from parity import assert_close, compiled, single, uncompiled
 
 from rlzoo import nn
 from rlzoo.backend import ops
+from rlzoo.errors import UserError
 from rlzoo.nn import Layer, orthogonal, zeros
 
 
@@ -44,6 +45,32 @@ def test_layers_are_values():
         nn.Dense(3).units = 4
     with pytest.raises(TypeError, match="units"):
         nn.Dense()
+
+
+def test_an_init_of_ones_own_keeps_layers_apart():
+    """What it keeps is in no field, by which layers are told apart otherwise."""
+
+    class Zeros(Layer):
+        def __init__(self, units):
+            object.__setattr__(self, "units", units)
+
+        def __call__(self, params, x):
+            return ops.asarray(zeros(x.shape[0], self.units), x)
+
+    assert [Zeros(units).output_shape((3,)) for units in (4, 7)] == [(4,), (7,)]
+
+
+def test_names_that_are_none_are_refused_with_the_valid_ones():
+    with pytest.raises(UserError, match=r"unknown activation 'gelu'.* \(valid: tanh, relu, sigmoid, softplus\)"):
+        nn.mlp((4,), activation="gelu")
+    for layer in (nn.Dense, lambda units, initializer: nn.Conv2D(units, 3, initializer=initializer)):
+        with pytest.raises(UserError, match=r"unknown initializer 'xavir' — did you mean 'xavier'\?"):
+            layer(4, initializer="xavir")
+
+
+def test_layers_in_a_list():
+    assert nn.Sequential([nn.Dense(4), nn.Activation("tanh")]) == nn.Sequential((nn.Dense(4), nn.Activation("tanh")))
+    assert nn.Sequential([nn.Sequential([nn.Dense(4)]), nn.Dense(2)]).output_shape((3,)) == (2,)
 
 
 def test_orthogonal_initialisation():
@@ -131,6 +158,21 @@ def test_gru_step_by_its_equations():
     new = (1.0 - z) * np.tanh(a[:, 4:] + r * (b[:, 4:] + params["new_bias"])) + z * h
     assert_close(layer(params, x, h), (new, new), 1e-12)
     assert_close(layer(params, x), layer(params, x, layer.initial_state(4)), 0.0)
+
+
+@pytest.mark.parametrize("cell", [nn.LSTMCell(2), nn.GRUCell(2)])
+def test_cells_without_a_state_uncompiled(engine, cell):
+    params, x = cell.init(rng(), (3,)), single(rng().standard_normal((4, 3)))
+    assert_close(uncompiled(engine, cell, params, x), cell(params, x))
+
+
+def test_each_member_of_an_ensemble_has_noise_of_its_own():
+    layer, x = nn.Ensemble(nn.NoisyDense(3), 2), rng().standard_normal((4, 5))
+    params, noise = layer.init(rng(), (5,)), layer.noise(rng(), (5,), 4)
+    members = [nn.NoisyDense(3)(params[i], x, noise[i]) for i in ("0", "1")]
+    assert_close(layer(params, x, noise), tuple(members), 0.0)
+    assert not np.array_equal(noise["0"]["input"], noise["1"]["input"])
+    assert nn.Ensemble(nn.Dense(3), 2).noise(rng(), (5,), 4) is None
 
 
 def test_ensemble_members_differ():

@@ -28,6 +28,7 @@ LAYERS = {
     "NoisyDense": (nn.NoisyDense(3), (5,)),
     "NoisyDense, stacked": (nn.Sequential((nn.NoisyDense(4), nn.Activation("tanh"), nn.NoisyDense(2))), (5,)),
     "Ensemble": (nn.Ensemble(nn.mlp((4,), 1), 3), (5,)),
+    "Ensemble, noisy": (nn.Ensemble(nn.NoisyDense(3), 2), (5,)),
     "Sequential": (nn.Sequential((nn.Dense(4), nn.LayerNorm(), nn.Activation("tanh"), nn.Dense(2))), (5,)),
     "mlp": (nn.mlp((6, 4), 3), (5,)),
     "mlp without output": (nn.mlp((6, 4), activation="relu", initializer="he"), (5,)),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from gymnasium import spaces
 from parity import assert_close, compiled, reference, single
 
+from rlzoo import nn
 from rlzoo.backend import ops, tree
 from rlzoo.errors import UserError
 from rlzoo.nn import Layout
@@ -134,6 +137,14 @@ def test_steps_that_are_no_whole_sequences_are_refused():
     part = tree.map(lambda x: x[:-1], seen(trunk))
     with pytest.raises(UserError, match="14 steps are no sequences of 5: sequence_length must divide them"):
         trunk(params_of(trunk)[0], part, through_time=True)
+
+
+@pytest.mark.parametrize("layer", [nn.Dropout(0.5), nn.NoisyDense(4)])
+def test_an_encoder_that_takes_noise_is_refused(layer):
+    """It would be given none."""
+    trunk = Trunk.of(spaces.Box(-1, 1, (2,)))
+    with pytest.raises(UserError, match=r"layers that take noise .*: leave them out, or put them into a network"):
+        replace(trunk, encoder=nn.Sequential((trunk.encoder, nn.Dense(4), layer)))
 
 
 def test_what_is_stored_of_a_step():
