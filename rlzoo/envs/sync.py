@@ -12,6 +12,8 @@ from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.vector.utils import concatenate, create_empty_array, iterate
 
+from rlzoo.errors import UserError
+
 ARRAYS = (Box, Discrete, MultiBinary, MultiDiscrete)  # spaces whose members are arrays or numbers
 
 
@@ -26,6 +28,7 @@ class LeanSyncVectorEnv(SyncVectorEnv):
         super().__init__(env_fns, autoreset_mode=AutoresetMode.SAME_STEP)
         self.infos = infos
         self.of_arrays = all(isinstance(x, ARRAYS) for x in (self.single_observation_space, self.single_action_space))
+        self.has_stepped = False
 
     def step(self, actions: Any) -> Any:
         n = self.num_envs
@@ -50,6 +53,13 @@ class LeanSyncVectorEnv(SyncVectorEnv):
             room: Any = create_empty_array(self.single_observation_space, self.num_envs)
             return concatenate(self.single_observation_space, self._env_obs, room)
         batch: Any = np.empty_like(self._observations)
+        if not self.has_stepped:  # what has another shape would be repeated until it has the space's
+            self.has_stepped = True
+            observations: list[Any] = self._env_obs
+            for env, observation in zip(self.envs, observations, strict=True):
+                found, expected = np.shape(observation), self.single_observation_space.shape
+                if found != expected:
+                    raise UserError(f"{env} observes {found}, its observation_space says {expected}: correct either")
         for i, observation in enumerate(self._env_obs):  # 2 µs sooner than concatenate
             batch[i] = observation
         return batch

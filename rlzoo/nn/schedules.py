@@ -48,6 +48,8 @@ def _exact(x: float) -> str:
 def schedule(value: Any) -> Schedule:
     """A schedule from a number or from text; raises ValueError on anything else."""
     if isinstance(value, Schedule):
+        if type(value) is not Schedule:
+            raise ValueError("a schedule is saved as its text: one of a class of your own could not be read again")
         return value
     try:
         constant = float(value) if not isinstance(value, bool) else math.nan

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import VectorEnv
-from threadpoolctl import threadpool_limits
 
 from rlzoo import envs
 from rlzoo.backend import Engine, tree
@@ -21,6 +20,8 @@ from rlzoo.policies.spaces import example, has_image, parts_of, rows, to_plain
 from rlzoo.training.collect import Memory
 from rlzoo.training.evaluate import LONGEST, Evaluation, evaluate
 from rlzoo.training.exploration import Exploration, GaussianNoise
+from rlzoo.training.interrupts import Whole
+from rlzoo.training.threads import one_blas_thread
 
 APART = 2**31  # what tells the seeds of evaluation and of `act` from those of learning
 
@@ -43,6 +44,11 @@ class Actor:
     steps: int
     _must_reset: bool
 
+    @cached_property
+    def whole(self) -> Whole:
+        """What Ctrl-C is not to divide: `with self.whole: …`."""
+        return Whole()
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} on {self.environment_name}, {self.engine.name}, {self.steps:,} steps>"
 
@@ -50,9 +56,11 @@ class Actor:
         """Bring the parameters to NumPy, where they act: into `flat`, which `params` are views of."""
         parameters = self.engine.view(self.state["parameters"])
         if not hasattr(self, "flat"):
-            self.flat = np.empty_like(parameters)
+            self._own = np.empty_like(parameters)
+            self.flat = self._own[:]
+            self.flat.flags.writeable = False  # what is learned and saved is the engine's
             self.params = self.layout.split(self.flat)
-        np.copyto(self.flat, parameters)
+        np.copyto(self._own, parameters)
 
     def _check_finite(self) -> None:
         """Raises UserError once learning has diverged, before a checkpoint would take the place of a good one."""
@@ -111,7 +119,8 @@ class Actor:
         where episodes end. An agent with action masks takes the environment's mask. Raises UserError if the observation
         does not have the space's shape. Stochastic actions draw on a generator of their own: acting changes no run.
         """
-        masked, has_mask = self.config.action_masks, isinstance(observation, dict) and KEY in observation
+        masked = self.config.action_masks
+        has_mask = isinstance(observation, dict) and set(observation) == {KEY, "observation"}
         if action_mask is not None and not masked:
             raise UserError(f"this {self.name} has action_masks = false: leave action_mask out")
         if masked and (action_mask is not None or not has_mask):
@@ -190,7 +199,7 @@ class Actor:
         vector_env = self._seen_as_own(env) if given else self.separate_environment(min(episodes, 10), env=env)
         try:
             self.check_fit(vector_env)
-            with threadpool_limits(1, user_api="blas"):
+            with one_blas_thread():
                 return evaluate(self.player(vector_env.num_envs, rng), vector_env, episodes, seed, longest)
         finally:
             if not given:

@@ -15,7 +15,6 @@ from typing import Any, ClassVar, Self
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import VectorEnv
-from threadpoolctl import threadpool_limits
 
 from rlzoo import envs
 from rlzoo.backend import Engine
@@ -30,6 +29,7 @@ from rlzoo.training.collect import Collector, Episodes
 from rlzoo.training.config import Config, Resolved, resolve
 from rlzoo.training.evaluate import LONGEST
 from rlzoo.training.profile import Profile
+from rlzoo.training.threads import one_blas_thread
 
 LOG_EVERY = 1000  # environment steps between rows of metrics, at least
 
@@ -152,7 +152,7 @@ class Agent(Actor, ABC):
         self._callbacks = checked(callbacks)
         self.profile.start(self.steps)
         self._logged_at = self._checkpoint_at = self.steps
-        with threadpool_limits(1, user_api="blas"), ExitStack() as ends:  # one for NumPy: the engines have their own
+        with one_blas_thread(), self.whole.watched(), ExitStack() as ends:
             ends.callback(setattr, self, "_callbacks", ())
             try:
                 for callback in callbacks:
@@ -180,7 +180,10 @@ class Agent(Actor, ABC):
                 self._logged_at = self.steps  # at checkpoints too, so that a resumed run logs at the same steps
                 self._check_finite()
                 if metrics is not None:
-                    self.last_metrics = dict(zip(self.metrics, self.engine.to_numpy(metrics).tolist(), strict=True))
+                    values = self.engine.to_numpy(metrics).tolist()
+                    if len(values) != len(self.metrics):
+                        raise UserError(f"{self.name} reports {len(values)} metrics, and names {self.metrics}")
+                    self.last_metrics = dict(zip(self.metrics, values, strict=True))
                     self.log(self.last_metrics)
             self._must_reset = at_checkpoint
             self._tell("on_steps")
@@ -228,6 +231,7 @@ class Agent(Actor, ABC):
         return [
             "steps", "seconds", "steps_per_second", "episodes", "episode_return", "episode_length",
             "evaluation_return", "evaluation_std", *self.metrics, *Profile.columns,
+            *(name for callback in self._callbacks for name in callback.columns),
         ]  # fmt: skip
 
     @cached_property

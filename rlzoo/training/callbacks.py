@@ -13,6 +13,9 @@ from rlzoo.errors import UserError, whole_number
 class Callback:
     """Told of each event of `learn`; override what you need. Raise `StopTraining` to end training early."""
 
+    columns: tuple[str, ...] = ()
+    """Names of what it gives to `agent.log`, for which a run's `metrics.csv` is to have columns."""
+
     def on_start(self, agent: Any) -> None:
         """Before the first step."""
 

@@ -130,8 +130,9 @@ class OffPolicyAgent(Agent):
         with self.profile("update"):
             k = self.config.gradient_steps
             inputs = self._inputs(self.steps - before if k < 0 else k, before)
-            self.state, report = self.compiled_update(self.state, inputs, self.scalars())
-            self._sync()
+            with self.whole:
+                self.state, report = self.compiled_update(self.state, inputs, self.scalars())
+                self._sync()
             if self.replay.priorities is not None:
                 self.replay.priorities.update(self.engine.to_numpy(report["td_error"]))
         return report["metrics"]

@@ -72,7 +72,7 @@ class OnPolicyAgent(Agent):
         if self.config.overlap:
             return self._overlapping_phase()
         self._collect()
-        with self.profile("update"):
+        with self.profile("update"), self.whole:
             return self._take(
                 self.compiled_update(self.state, self.rollout.arrays(), self.noise_of_update(), self.scalars())
             )
@@ -93,8 +93,8 @@ class OnPolicyAgent(Agent):
                 self.state = {"parameters": self.engine.module.asarray(self._behaviour, self.engine.device)}
                 self._collect()
         finally:  # also where collecting was interrupted: what was learned is kept
-            self.state = state
-            with self.profile("update"):
+            with self.profile("update"), self.whole:
+                self.state = state
                 metrics = self._take(updated.result())
         return metrics
 

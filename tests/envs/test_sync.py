@@ -10,6 +10,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from rlzoo.envs.sync import LeanSyncVectorEnv
+from rlzoo.errors import UserError
 
 
 class Talkative(gym.Env):
@@ -128,3 +129,15 @@ def test_as_many_actions_as_environments():
     env.reset(seed=0)
     with pytest.raises(ValueError):
         env.step(np.zeros(3, int))
+
+
+def test_an_observation_of_another_shape_is_refused_and_not_repeated():
+    class Scalar(Counting):
+        def step(self, action):
+            observation, *rest = super().step(action)
+            return observation[:1], *rest
+
+    env = LeanSyncVectorEnv([Scalar])
+    env.reset(seed=0)
+    with pytest.raises(UserError, match=r"observes \(1,\), its observation_space says \(2,\)"):
+        env.step(np.zeros(1, int))

@@ -77,3 +77,12 @@ def test_text_is_short():
     assert str(schedule("linear(0.0010, 0.0)")) == "linear(0.001, 0)"
     assert str(schedule(3e-4)) == "0.0003"
     assert str(schedule("exponential(1,.5,.25)")) == "exponential(1, 0.5, 0.25)"
+
+
+def test_a_schedule_of_a_class_of_ones_own_is_refused():
+    class Cosine(Schedule):
+        def __call__(self, progress):
+            return self.start * math.cos(progress)
+
+    with pytest.raises(ValueError, match="could not be read again"):
+        schedule(Cosine(1.0, 1.0))

@@ -238,3 +238,29 @@ def test_a_resumed_csv_loses_the_rows_after_its_checkpoint_and_goes_on(tmp_path)
     second.close()
     assert rows() == [("10", "1.25"), ("20", "2.5"), ("30", "9")]
     assert path.read_text().count("steps") == 1
+
+
+def test_metrics_that_have_no_name_are_said_to_have_none(monkeypatch):
+    agent = agent_of()
+    monkeypatch.setattr(type(agent), "metrics", ("loss", "value"))
+    with pytest.raises(UserError, match=r"dqn reports 3 metrics, and names \('loss', 'value'\)"):
+        agent.learn(60)
+
+
+def test_what_a_callback_logs_has_a_column_of_its_own():
+    class Profit(Callback):
+        columns = ("profit",)
+        seen = ()
+
+        def on_start(self, agent):
+            self.seen = agent.columns()
+
+    profit = Profit()
+    agent_of(steps=20).learn(callbacks=[profit])
+    assert profit.seen[-1] == "profit"
+
+
+def test_what_acts_is_the_engines_and_not_to_be_written():
+    agent = agent_of()
+    with pytest.raises(ValueError, match="read-only"):
+        agent.flat[:] = 0.0
