@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable
 from functools import cached_property
@@ -13,6 +14,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
+from weakref import WeakMethod
 
 import numpy as np
 
@@ -75,9 +77,10 @@ class Engine:
     def compile(self, function: Callable[..., Any], donate: bool = False) -> Callable[..., Any]:
         """`function` of trees of arrays (NumPy's or this engine's), compiled for each new shape.
 
-        With `donate`, the arrays of its first argument belong to the call and must not be used afterwards.
+        With `donate`, the arrays of its first argument belong to the call and must not be used afterwards. Of a method,
+        the object is not kept: an agent holds what is compiled of it, and is to be freed with all that it has.
         """
-        device = self.device
+        function, device = _weakly(function) if inspect.ismethod(function) else function, self.device
         if not self.eager:
             return self.module.compile(function, device, donate)
 
@@ -99,3 +102,13 @@ class Engine:
     def to_numpy(self, arrays: Any) -> Any:
         """The same tree with NumPy arrays, copied."""
         return tree.map(lambda x: np.array(self.view(x)), arrays)
+
+
+def _weakly(method: Any) -> Callable[..., Any]:
+    found = WeakMethod(method)
+
+    def call(*arguments: Any) -> Any:
+        return found()(*arguments)  # type: ignore[misc]
+
+    call.__name__ = method.__name__  # which engines call their programs by
+    return call

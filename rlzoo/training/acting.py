@@ -29,7 +29,7 @@ APART = 2**31  # what tells the seeds of evaluation and of `act` from those of l
 class Actor:
     """Acts by a policy whose parameters are one flat vector. Everything named here is set up by `Agent`."""
 
-    env: Any
+    _env: Any
     environment_name: str
     engine: Engine
     seed: int
@@ -43,6 +43,15 @@ class Actor:
     normalizers: dict[str, Any]
     steps: int
     _must_reset: bool
+
+    @property
+    def env(self) -> Any:
+        """The environment it was made or loaded with, an id or an object; None where it was loaded without."""
+        return self._env
+
+    @env.setter
+    def env(self, value: Any) -> None:
+        raise UserError("an agent stays in its environment: save it, and load(path, env=…) puts it into another")
 
     @cached_property
     def whole(self) -> Whole:

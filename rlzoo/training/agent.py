@@ -75,7 +75,7 @@ class Agent(Actor, ABC):
         rng: np.random.Generator | None = None,
     ) -> None:  # fmt: skip
         """Make everything but the environments. `rng` draws the weights where they are soon replaced, at loading."""
-        self.env, self.resolved, self.engine, self.seed = env, resolved, engine, seed
+        self._env, self.resolved, self.engine, self.seed = env, resolved, engine, seed
         self.config: Any = resolved.config
         self.observation_space, self.action_space = spaces
         self.rng = np.random.default_rng(self.seed)

@@ -146,3 +146,11 @@ def test_what_diverges_is_not_saved():
     with pytest.raises(UserError, match=r"ppo diverged by .* lower learning_rate"):
         agent.learn(400, callbacks=[saved])
     assert len(saved.flats) >= 1 and all(np.isfinite(flat).all() for flat in saved.flats)
+
+
+def test_an_agent_is_put_into_another_environment_by_loading(tmp_path):
+    agent, other = PPO(Counting(), **SMALL).learn(8), Counting(5)
+    with pytest.raises(UserError, match="load\\(path, env=…\\)"):
+        agent.env = other
+    loaded = PPO.load(agent.save(tmp_path / "agent"), env=other).learn(24)
+    assert set(loaded.episodes.lengths) == {3, 5} and loaded.env is other
