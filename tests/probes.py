@@ -128,7 +128,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "ddpg": CRITICS | dict(exploration_deviation=1.0, activation="tanh"),
 }  # fmt: skip
 CONTINUOUS = ("sac", "tqc", "td3", "ddpg")  # that act in a Box only
-_COMPILED: dict[Any, Any] = {}
+_FIRST: dict[Any, Any] = {}
 
 
 def environment(probe: Any, kind: str, mode: AutoresetMode = AutoresetMode.SAME_STEP) -> SyncVectorEnv:
@@ -141,7 +141,7 @@ def untrained(algorithm: str, env: SyncVectorEnv, backend: str, seed: int = 0) -
     kind = find(algorithm)
     agent = kind(env, backend=backend, seed=seed, learning_rate=1e-2, gamma=GAMMA, **SETTINGS[algorithm])
     key = algorithm, backend, repr(env.single_action_space), env.metadata["autoreset_mode"]
-    agent.compiled_update = _COMPILED.setdefault(key, agent.compiled_update)
+    agent.compiled_update = _FIRST.setdefault(key, agent).compiled_update  # which needs its agent
     return agent
 
 

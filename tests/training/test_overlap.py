@@ -16,13 +16,13 @@ from rlzoo.errors import UserError
 from rlzoo.training.callbacks import Callback, Every, StopTraining
 
 SETTINGS = dict(overlap=True, steps=200, checkpoint_every=100)  # ten phases in two halves, each of five rollouts
-_COMPILED = {}
+_FIRST = {}
 
 
 def shared(agent):
     """The agent, with the compiled update of the first of its engine: updates are pure."""
     key = agent.engine.name, agent.config.overlap
-    agent.compiled_update = _COMPILED.setdefault(key, agent.compiled_update)
+    agent.compiled_update = _FIRST.setdefault(key, agent).compiled_update  # which needs its agent
     return agent
 
 
