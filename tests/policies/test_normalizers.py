@@ -118,7 +118,7 @@ def test_when_environments_reset_does_not_change_the_moments_of_rewards():
 
 def test_an_agent_learns_and_acts_on_normalized_observations_and_rewards():
     agent = PPO(environment(TwoSteps, "discrete"), backend="jax", n_steps=8, batch_size=64, hidden=(8,), gamma=0.5,
-                normalize_observation=True, normalize_reward=True).learn(256)  # fmt: skip
+                normalize_observation=True, normalize_reward=True, checkpoint_every=64).learn(256)  # fmt: skip
     seen = agent.normalizers["observation"].moments
     np.testing.assert_allclose(seen.mean, [20 / 36, 16 / 36], rtol=1e-4)  # four resets and 32 steps of each
     observation = np.array([[1.0, 0.0]], np.float32)

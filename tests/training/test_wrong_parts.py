@@ -49,7 +49,7 @@ CONFIGS = {  # name → what is tried, and a piece of what is said
     "no mask": (lambda: PPO("CartPole-v1", action_masks=True, **ON).learn(8), r"gives no action mask: put one into"),
     "no mask of several": (lambda: PPO(cartpoles(), action_masks=True, **ON).learn(8), "gives no action mask"),
     "short mask": (lambda: PPO(ShortMask(6), action_masks=True, **ON).learn(8), "mask of 5 choices does not fit"),
-    "frames of given copies": (lambda: PPO(cartpoles(), frame_stack=2, **ON), "stack the frames of this VectorEnv"),
+    "frames of given copies": (lambda: PPO(cartpoles(), frame_stack=2, **ON), "stack the frames of CartPole-v1"),
     "frames of parts": (lambda: PPO(PartsOfAll(), frame_stack=2, **ON), "arrays .Box., not for Dict"),
 }  # fmt: skip
 
