@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -15,16 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gymnasium.spaces import Box, Dict
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from rlzoo.backend import Engine
 from rlzoo.envs import is_harmless
-from rlzoo.envs.masks import KEY, with_masks
 from rlzoo.errors import UserError, printable
 from rlzoo.policies.spaces import from_plain, to_plain
+from rlzoo.training.bounds import BoundedGenerator, check_views, check_widths
 from rlzoo.training.complaints import brief, readable
 from rlzoo.training.config import Resolved, validate
 
@@ -175,12 +173,13 @@ def digest(path: Path) -> str:
 
 def load(
     path: str | Path, find: Callable[[str], Any], env: Any = None, backend: str | None = None, device: str = "auto",
-    eager: bool = False,
+    eager: bool = False, **hyperparameters: Any,
 ) -> Any:  # fmt: skip
     """The agent saved at `path`: a checkpoint folder, or a run, whose latest checkpoint is taken.
 
-    `find` gives an algorithm's class by name. Raises UserError for a folder that is neither, for a checkpoint that is
-    not whole, and for one of another class.
+    `find` gives an algorithm's class by name; `hyperparameters` take the place of those that it was saved with. Raises
+    UserError for a folder that is neither, for a checkpoint that is not whole or does not fit them, and for one of
+    another class.
     """
     with readable(path):
         path = standing(Path(path))
@@ -195,11 +194,29 @@ def load(
     _check_kind(path, found, find)
     if env is None and found["environment_is_id"] and is_harmless(found["environment"]):
         env = found["environment"]  # else it is for the user to say
+    if hyperparameters:
+        kind = find(found["algorithm"])
+        validate(kind.name, kind.Config, found["config"] | hyperparameters)  # what is wrong with these is said of these
+        found["config"] |= hyperparameters
+        found["sources"] |= dict.fromkeys(hyperparameters, "load")
     try:
         return _agent(found, arrays, find, env, engine)
     except Exception as error:  # whatever a stranger's values provoke
         reason = brief(error) if isinstance(error, UserError) else f"{type(error).__name__}: {brief(error)}"
+        if hyperparameters:
+            given = ", ".join(f"{name} = {value!r}" for name, value in hyperparameters.items())
+            raise UserError(f"checkpoint {path} does not fit {given} ({reason})") from error
         raise UserError(f"checkpoint {path} is damaged ({reason}): {_mend(path)}") from error
+
+
+def reduced(agent: Any) -> tuple[Any, ...]:
+    """An agent for `pickle` and `copy`: as in a checkpoint with its replay, and its environment as it was given."""
+    engine, arrays = agent.engine, agent.arrays(replay=agent.engine.learns)
+    return _revived, (type(agent), manifest(agent), arrays, agent.env, engine.name, engine.device, engine.eager)
+
+
+def _revived(kind: Any, found: dict[str, Any], arrays: Any, env: Any, backend: str, device: str, eager: bool) -> Any:
+    return _agent(found, dict(_flat(arrays)), lambda name: kind, env, Engine(backend, device, eager))
 
 
 def _check_kind(path: Path, found: dict[str, Any], find: Callable[[str], Any]) -> None:
@@ -220,8 +237,8 @@ def _agent(found: dict[str, Any], arrays: dict[str, np.ndarray], find: Any, env:
     config = validate(kind.name, kind.Config, found["config"])
     size = arrays["state/parameters"].size
     spaces = from_plain(found["observation_space"], size), from_plain(found["action_space"], size)
-    _check_views(config, *spaces)
-    _check_widths(config, size)
+    check_views(config, *spaces)
+    check_widths(config, size)
     agent = kind.__new__(kind)
     agent._set_up(env, spaces, Resolved(config, found["sources"]), engine, found["seed"], BoundedGenerator(size))
     agent.environment_name = found["environment"]
@@ -229,48 +246,6 @@ def _agent(found: dict[str, Any], arrays: dict[str, np.ndarray], find: Any, env:
     replay = {name.removeprefix("replay/"): rows for name, rows in arrays.items() if name.startswith("replay/")}
     agent.restore(found, fitted | ({"replay": replay} if replay else {}))
     return agent
-
-
-def _check_views(config: Any, observation: Any, action: Any) -> None:
-    """Raises ValueError for observations that are not what masks and stacked frames make of any."""
-    if config.action_masks:
-        inner = observation["observation"] if isinstance(observation, Dict) and KEY in observation.spaces else None
-        if inner is None or observation != with_masks(inner, action):
-            raise ValueError(f"action_masks = true does not fit observations of {observation}")
-        observation = inner
-    frames, shape = config.frame_stack, observation.shape
-    if frames > 1 and (not isinstance(observation, Box) or not shape or shape[-1] % frames or not shape[-1]):
-        raise ValueError(f"frame_stack = {frames} does not fit observations of {observation}")
-
-
-def _check_widths(config: Any, most: int) -> None:
-    """Raises ValueError for more units side by side than there are parameters: each has at least a bias."""
-    unused = {"recurrent_units": not config.recurrent, "n_atoms": not getattr(config, "distributional", False)}
-    for name in ("hidden", "recurrent_units", "n_critics", "n_atoms", "n_quantiles"):
-        width = 0 if unused.get(name) else getattr(config, name, 0)
-        if max(width if isinstance(width, tuple) else (width,), default=0) > most:
-            raise ValueError(f"{name} = {width} makes more parameters than the file has")
-
-
-class BoundedGenerator(np.random.Generator):
-    """Draws weights that a file's are to replace: at most so many, however large a network its config asks for."""
-
-    def __init__(self, most: int):
-        super().__init__(np.random.PCG64(0))
-        self.left = most
-
-    def standard_normal(self, size: Any = None, *arguments: Any, **options: Any) -> Any:
-        self._count(size)
-        return super().standard_normal(size, *arguments, **options)
-
-    def uniform(self, low: Any = 0.0, high: Any = 1.0, size: Any = None) -> Any:
-        self._count(size)
-        return super().uniform(low, high, size)
-
-    def _count(self, size: Any) -> None:
-        self.left -= math.prod(np.atleast_1d(size).tolist())
-        if self.left < 0:
-            raise ValueError("its networks have more parameters than the file")
 
 
 def _fitted(expected: dict[str, Any], found: dict[str, np.ndarray], prefix: str = "") -> dict[str, Any]:

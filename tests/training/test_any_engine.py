@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from engines import INSTALLED
+from engines import INSTALLED, require
 from tiny_agents import COMBINED, Pictures, assert_same, everything, make, observations
 
 from rlzoo import UserError, load
@@ -149,3 +149,20 @@ def test_two_engines_learning_by_turns_do_not_disturb_each_other():
     for one, other in zip(together, alone):
         assert one.steps == 40
         assert_same(everything(one), everything(other))
+
+
+def test_it_is_loaded_with_other_hyperparameters_to_learn_on_with(tmp_path):
+    require("torch")
+    path = make("ppo", "torch").learn(40).save(tmp_path / "saved")
+    agent = load(path, backend="torch", learning_rate=0.5, n_envs=4, n_steps=5, batch_size=4)
+    assert (agent.config.learning_rate(0.0), agent.resolved.sources["learning_rate"]) == (0.5, "load")
+    np.testing.assert_array_equal(agent.flat, load(path, backend="numpy").flat)
+    assert agent.learn(20).steps == 60 and agent.vector_env.num_envs == 4
+    again = load(agent.save(tmp_path / "again"), backend="numpy")
+    assert (again.config.n_envs, again.config.learning_rate(1.0)) == (4, 0.5)
+    with pytest.raises(UserError, match=r"does not fit hidden = \(16,\)"):
+        load(path, backend="numpy", hidden=(16,))
+    with pytest.raises(UserError, match="unknown hyperparameter 'learning_rat'"):
+        load(path, backend="numpy", learning_rat=0.5)
+    with pytest.raises(UserError, match=r"gamma = 2\.0 of ppo is not valid"):
+        load(path, backend="numpy", gamma=2.0)

@@ -1,0 +1,54 @@
+"""Pickled or copied, an agent is what its checkpoint would be: it acts the same and learns on the same."""
+
+from __future__ import annotations
+
+import copy
+import multiprocessing as mp
+import pickle
+
+import numpy as np
+import pytest
+from counting import Counting
+from engines import require
+from tiny_agents import assert_same, everything, make
+
+from rlzoo import PPO, load
+
+
+def pickled(agent):
+    return pickle.loads(pickle.dumps(agent))
+
+
+@pytest.mark.parametrize("how", [pickled, copy.deepcopy])
+@pytest.mark.parametrize("kind, engine_name", [("ppo", "jax"), ("ppo", "torch"), ("rainbow", "torch")])
+def test_a_copy_learns_on_as_what_was_saved(kind, engine_name, how, tmp_path):
+    require(engine_name)
+    new = make(kind, engine_name)
+    assert_same(everything(how(new)), everything(new))
+    agent = make(kind, engine_name).learn(80)
+    twin, saved = how(agent), load(agent.save(tmp_path / "saved", replay=True), backend=engine_name)
+    assert_same(everything(twin), everything(agent))
+    for each in (twin, saved):
+        each.learn(40)
+    assert_same(everything(twin), everything(saved))
+    agent.learn(40)
+    assert_same(everything(twin), everything(agent))
+
+
+def test_a_copys_environment_is_its_own():
+    agent = PPO(Counting(), backend="numpy", hidden=(8,))
+    twin = copy.deepcopy(agent)
+    assert twin.env is not agent.env and twin.evaluate(1).returns == agent.evaluate(1).returns
+
+
+def flat_of(agent):
+    return agent.learn(20).flat
+
+
+def test_agents_are_handed_to_processes_and_back():
+    require("torch")
+    agents = [make("ppo", "torch", gamma=gamma) for gamma in (0.9, 0.99)]
+    with mp.get_context("spawn").Pool(1) as pool:
+        found = pool.map(flat_of, agents)
+    for agent, flat in zip(agents, found, strict=True):
+        np.testing.assert_array_equal(flat, agent.learn(20).flat)
