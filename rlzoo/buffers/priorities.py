@@ -7,6 +7,7 @@ import numpy as np
 BITS, TOP = 4, 256  # so few levels that NumPy's calls, not its work, would be what the time goes into
 WIDTH = 1 << BITS
 BELOW = 1.0 - 2.0**-53  # times a number, the next one below it
+BEFORE = np.tril(np.ones((WIDTH, WIDTH)), -1)  # times a row's values, what stands before each: all added in one order
 
 
 class SumTree:
@@ -33,23 +34,25 @@ class SumTree:
         for level, above in zip(self.levels, self.entries[1:]):
             rows = rows >> BITS
             if len(rows) < len(level):
-                above[rows] = level.take(rows, 0).sum(1)
+                above[rows] = np.einsum("ij->i", level.take(rows, 0))  # twice as fast as sum(1)
             else:
-                above[: len(level)] = level.sum(1)
+                above[: len(level)] = np.einsum("ij->i", level)
 
     def find(self, mass: np.ndarray) -> np.ndarray:
         """The leaf in which each of these masses, within 0 and `total`, falls, the leaves' values side by side."""
-        left, found = np.asarray(mass, np.float64).reshape(-1), np.zeros(0, np.int64)
-        values, width = self.entries[-1], len(self.entries[-1])
-        for below in (*self.levels[-2::-1], None):
-            ends = np.empty(len(values) + 1)  # of the rows found, side by side, so that one search serves all
-            ends[0], _ = 0.0, np.cumsum(values, out=ends[1:])
-            aim = np.minimum(ends[:-1:width] + left, BELOW * ends[width::width])  # no leaf of nothing
-            entry = ends.searchsorted(aim, "right") - 1
-            left = aim - ends.take(entry)
-            found = (found.take(entry >> BITS) << BITS) + (entry & (WIDTH - 1)) if len(found) else entry
-            if below is not None:
-                values, width = below.take(found, 0).reshape(-1), WIDTH
+        left, values = np.asarray(mass, np.float64).reshape(-1), self.entries[-1]
+        ends = np.zeros(len(values) + 1)
+        np.cumsum(values, out=ends[1:])
+        aim = np.minimum(left, BELOW * ends[-1])  # no leaf of nothing
+        found = ends.searchsorted(aim, "right") - 1
+        left, column = aim - ends.take(found), np.arange(len(left))
+        for below in self.levels[-2::-1]:
+            row = below.take(found, 0)
+            begins = BEFORE @ row.T
+            aim = np.minimum(left, BELOW * (begins[-1] + row[:, -1]))
+            entry = np.add.reduce(begins <= aim, 0, np.uint8).astype(np.int64) - 1
+            left = aim - begins.take(entry * len(left) + column)
+            found = (found << BITS) + entry
         return found.reshape(np.shape(mass))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from time import process_time
 
 import numpy as np
@@ -13,10 +14,14 @@ CAPACITIES = [1, 2, 5, 16, 17, 300, 4096, 4097, 70_000]
 
 
 def holds(tree):
-    """Whether each entry above the leaves is the sum of the row below it."""
+    """Whether each entry above the leaves is the sum of the row below it, and to the bit that of a tree set at once."""
+    fresh = SumTree(tree.capacity)
+    fresh[np.arange(tree.capacity)] = tree[np.arange(tree.capacity)]
     return all(
-        np.array_equal(above[: len(level)], level.sum(1)) and not above[len(level) :].any()
-        for level, above in zip(tree.levels, tree.entries[1:])
+        np.allclose(above[: len(level)], [math.fsum(row) for row in level.tolist()], rtol=4e-15, atol=0.0)
+        and not above[len(level) :].any()
+        and np.array_equal(above, same)
+        for level, above, same in zip(tree.levels, tree.entries[1:], fresh.entries[1:])
     )
 
 

@@ -63,7 +63,7 @@ def run(name, folder):
     client = nbclient.NotebookClient(
         notebook, km=ThisInterpreter(), timeout=600, resources={"metadata": {"path": str(folder)}}
     )
-    client.execute(env=variables)
+    client.execute(env=variables, cleanup_kc=True)  # the kernel ends, its sockets close
     return Ran(notebook)
 
 
