@@ -207,7 +207,10 @@ def _threads(count):
 
 
 def asarray(x, device="cpu"):
-    return x if isinstance(x, torch.Tensor) else torch.from_numpy(np.asarray(x)).to(device)
+    if isinstance(x, torch.Tensor):
+        return x
+    x = np.asarray(x)
+    return torch.from_numpy(x if x.flags.writeable else x.copy()).to(device)  # torch knows no read-only tensors
 
 
 def view(x):

@@ -72,6 +72,16 @@ print(mindspore.view(call(np.array([1, 2], np.float32))).tolist())
 """
 
 
+@pytest.mark.filterwarnings("error:.*not writable")
+def test_read_only_arrays_are_taken(engine):
+    """As an agent's parameters are: without a word, and unchanged."""
+    x = single(1, 2)
+    x.flags.writeable = False
+    call = engine.compile(lambda x: x * 2.0)
+    np.testing.assert_array_equal(engine.view(call(x)), [2.0, 4.0])
+    np.testing.assert_array_equal(engine.view(engine.asarray(x)), x)
+
+
 @pytest.mark.parametrize("how", ["-", "-c"])
 def test_mindspore_compiles_what_has_no_source_file(mindspore, how):
     """As in a notebook or at the prompt: MindSpore reads source files, so the source must be written by us."""
