@@ -1,4 +1,4 @@
-"""Speed on a GPU, in steps a second, of rlzoo on PyTorch and JAX, and of Stable-Baselines3 where it is installed.
+"""Speed on a GPU, in steps a second, of rlzoo on each engine that sees one and is installed, and Stable-Baselines3.
 
     python -m benchmarks.gpu [--jobs ppo-images ...] [--repeats 3]
 
@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks.jobs import ON_A_GPU
 from benchmarks.speed import keep, kept, ours, run, summary, write
 
-ENGINES = ("torch", "jax")
+ENGINES = ("torch", "jax", "tensorflow")
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def main() -> None:
 
 def contenders(job: str) -> dict[str, list[str]]:
     """Who runs a job: name → command."""
-    found = {f"rlzoo {engine}": ours("rlzoo_worker", job, engine, "cuda") for engine in ENGINES}
+    found = {f"rlzoo {engine}": ours("rlzoo_worker", job, engine, "cuda") for engine in ENGINES if find_spec(engine)}
     if find_spec("stable_baselines3"):
         found["sb3"] = ours("peer_worker", job, "sb3", str(os.cpu_count()), "cuda")
     return found
@@ -57,10 +57,10 @@ def device() -> dict[str, Any] | None:
 
     if not torch.cuda.is_available():
         return None
-    names = ["numpy", "gymnasium", "jax", "torch"] + (["stable-baselines3"] if find_spec("stable_baselines3") else [])
+    names = ["numpy", "gymnasium", *ENGINES, "stable-baselines3"]
     return {
         "device": torch.cuda.get_device_name(), "cores": os.cpu_count(), "python": platform.python_version(),
-        "versions": {name: version(name) for name in names},
+        "versions": {name: version(name) for name in names if find_spec(name.replace("-", "_"))},
     }  # fmt: skip
 
 

@@ -160,6 +160,8 @@ def _output_shapes(step, carry, x, constants):
 def compile(function, device="cpu", donate=False):
     programs = {}
     place = "/GPU:0" if device == "cuda" else "/CPU:0"
+    if device == "cuda":
+        tf.config.experimental.enable_tensor_float_32_execution(False)  # else a GPU rounds what it multiplies
 
     def run(*arguments):
         leaves, structure = tree.flatten(arguments)
