@@ -27,6 +27,8 @@ Array = Any
 class SACConfig(OffPolicyConfig):
     """The hyperparameters of SAC."""
 
+    at_first: ClassVar = frozenset({"initial_entropy_coefficient", "log_std_init"})
+
     hidden: tuple[int, ...] = (256, 256)
     """Widths of the hidden layers."""
     activation: str = "relu"

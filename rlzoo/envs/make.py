@@ -213,29 +213,38 @@ def form_of(env: VectorEnv) -> str:
 def make_separate(env: Any, n_envs: int = 1, render_mode: str | None = None, **views: Any) -> VectorEnv:
     """An environment of the same kind that shares nothing with `env`: for evaluation. Raises UserError if it cannot.
 
-    An object that was made by an id is made again from its spec, so what was changed of it since is not in it; one with
-    vector wrappers, or made otherwise, is copied. `views` are `frame_stack` and `action_masks` of `make`.
+    An id is made `n_envs` times. An object is copied as it is now, with what its wrappers have counted; one that cannot
+    be copied, or is to be seen, is made again from its spec, if it was made by an id, as it was then. `views` are
+    `frame_stack` and `action_masks` of `make`.
     """
     if isinstance(env, str):
         return make(env, n_envs, render_mode, infos=False, **views)
     spec = None if isinstance(env, VectorWrapper) else spec_of(env)  # a vector wrapper's is that of what it wraps
+    ways = [lambda: make(_copied(env), infos=False, **views)]
     if spec is not None:
-        spec, wrappers = copy.deepcopy(spec), ()
-        if isinstance(env, VectorEnv):
-            wrappers, spec.max_episode_steps = spec.kwargs.pop("wrappers", ()), _limit_in(spec, env)
-            for keyword in OF_MAKE_VEC:
-                spec.kwargs.pop(keyword, None)
-        with suppress(ValueError):  # of a wrapper that keeps no record of its arguments: such an environment is copied
-            made = [_single(spec, render_mode) for _ in range(n_envs)]
-            made = [reduce(lambda inner, wrapper: wrapper(inner), wrappers, one) for one in made]
-            return LeanSyncVectorEnv([partial(_viewed, one, **views) for one in made], infos=False)
-    try:
-        return make(_copied(env), infos=False, **views)
-    except UserError:
-        raise
-    except Exception as error:
-        name = name_of(env)
-        raise UserError(f"{name} cannot be copied ({error}): pass an environment to evaluate in, env=…") from None
+        ways.insert(0 if render_mode else 1, lambda: _remade(env, spec, n_envs, render_mode, views))
+    reasons = []
+    for way in ways:
+        try:
+            return way()
+        except UserError:
+            raise
+        except Exception as error:
+            reasons.append(str(error))
+    name, reason = name_of(env), "; ".join(reasons)
+    raise UserError(f"{name} cannot be copied ({reason}): pass an environment to evaluate in, env=…") from None
+
+
+def _remade(env: Any, spec: Any, n_envs: int, render_mode: str | None, views: dict[str, Any]) -> VectorEnv:
+    """Environments of an object's spec; raises ValueError where a wrapper keeps no record of its arguments."""
+    spec, wrappers = copy.deepcopy(spec), ()
+    if isinstance(env, VectorEnv):
+        wrappers, spec.max_episode_steps = spec.kwargs.pop("wrappers", ()), _limit_in(spec, env)
+        for keyword in OF_MAKE_VEC:
+            spec.kwargs.pop(keyword, None)
+    made = [_single(spec, render_mode) for _ in range(n_envs)]
+    made = [reduce(lambda inner, wrapper: wrapper(inner), wrappers, one) for one in made]
+    return LeanSyncVectorEnv([partial(_viewed, one, **views) for one in made], infos=False)
 
 
 def _copied(env: Any) -> Any:

@@ -20,15 +20,14 @@ ARRAYS = (Box, Discrete, MultiBinary, MultiDiscrete)  # spaces whose members are
 class LeanSyncVectorEnv(SyncVectorEnv):
     """Copies of an environment, stepped one after another and reset in the step that ended their episode.
 
-    Steps as SyncVectorEnv does under SAME_STEP. Without `infos`, info tells only of episodes that ended ("final_obs",
-    "final_info"): putting together what several environments say of each step can take as long as the step.
+    Steps as SyncVectorEnv does under SAME_STEP. Without `infos`, info has only "final_obs", where ended episodes led:
+    putting together what several environments say of each step can take as long as the step, and may not be possible.
     """
 
     def __init__(self, env_fns: Sequence[Callable[[], gym.Env]], infos: bool = True):
         super().__init__(env_fns, autoreset_mode=AutoresetMode.SAME_STEP)
         self.infos = infos
         self.of_arrays = all(isinstance(x, ARRAYS) for x in (self.single_observation_space, self.single_action_space))
-        self.has_stepped = False
 
     def step(self, actions: Any) -> Any:
         n = self.num_envs
@@ -36,11 +35,16 @@ class LeanSyncVectorEnv(SyncVectorEnv):
         rewards, terminations, truncations = np.empty(n), np.empty(n, np.bool_), np.empty(n, np.bool_)
         each = actions if self.of_arrays else iterate(self.action_space, actions)
         for i, (env, action) in enumerate(zip(self.envs, each, strict=True)):
-            observation, rewards[i], terminated, truncated, info = env.step(action)
+            observation, reward, terminated, truncated, info = env.step(action)
+            try:
+                rewards[i] = reward
+            except (TypeError, ValueError):
+                raise UserError(f"{env} rewards with {reward!r}: a reward is a number") from None
             terminations[i], truncations[i] = terminated, truncated
             if terminated or truncated:
                 final = deepcopy(observation)  # some environments write the next episode's first over it
-                infos = self._add_info(infos, {"final_obs": final, "final_info": info}, i)
+                told = {"final_obs": final, "final_info": info} if self.infos else {"final_obs": final}
+                infos = self._add_info(infos, told, i)
                 observation, info = env.reset()
             if self.infos and info:
                 infos = self._add_info(infos, info, i)
@@ -53,13 +57,11 @@ class LeanSyncVectorEnv(SyncVectorEnv):
             room: Any = create_empty_array(self.single_observation_space, self.num_envs)
             return concatenate(self.single_observation_space, self._env_obs, room)
         batch: Any = np.empty_like(self._observations)
-        if not self.has_stepped:  # what has another shape would be repeated until it has the space's
-            self.has_stepped = True
-            observations: list[Any] = self._env_obs
-            for env, observation in zip(self.envs, observations, strict=True):
-                found, expected = np.shape(observation), self.single_observation_space.shape
-                if found != expected:
-                    raise UserError(f"{env} observes {found}, its observation_space says {expected}: correct either")
-        for i, observation in enumerate(self._env_obs):  # 2 µs sooner than concatenate
+        shape: Any = batch.shape[1:]
+        observations: list[Any] = self._env_obs
+        for i, observation in enumerate(observations):  # 2 µs sooner than concatenate
+            if shape and getattr(observation, "shape", None) != shape and np.shape(observation) != shape:
+                found, env = np.shape(observation), self.envs[i]  # which would be repeated until it has the space's
+                raise UserError(f"{env} observes {found}, its observation_space says {shape}: correct either")
             batch[i] = observation
         return batch

@@ -46,6 +46,9 @@ class Stepper:
     def step(self, action: np.ndarray) -> Transition:
         observation, reward, terminated, truncated, info = self.env.step(action)
         done = terminated | truncated
+        if done.dtype != np.bool_:
+            terminated, truncated = np.asarray(terminated, np.bool_), np.asarray(truncated, np.bool_)
+            done = terminated | truncated
         if not np.count_nonzero(done):  # faster than any()
             done = None
         valid, next_observation = None, observation

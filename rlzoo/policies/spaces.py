@@ -131,13 +131,16 @@ def is_numbers(space: spaces.Space) -> bool:
     return isinstance(space, spaces.Box) and not is_image(space)
 
 
-def example(space: spaces.Space, normalized: bool = False) -> Any:
-    """One observation of zeros as it is stored: bytes as bytes, integers as int32 if it holds them, else float32."""
+def example(space: spaces.Space, normalized: bool = False, raw: bool = False) -> Any:
+    """One observation of zeros as it is stored: bytes as bytes, integers as int32 if it holds them, else float32.
+
+    What is to be `normalized` only when it is drawn, `raw` until then, keeps its precision: float64 where it needs it.
+    """
 
     def zeros(leaf: Any) -> np.ndarray:
         dtype: Any = leaf.dtype
         if normalized and is_numbers(leaf):
-            dtype = np.float32
+            dtype = np.result_type(dtype, np.float32) if raw else np.float32
         elif dtype != np.uint8:
             dtype = np.int32 if np.issubdtype(dtype, np.integer) and _fits_int32(leaf) else np.float32
         return np.zeros(leaf.shape or (), dtype)

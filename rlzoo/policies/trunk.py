@@ -107,9 +107,9 @@ class Trunk:
             return encoder
         return {"encoder": encoder, "cell": self.cell.init(rng, self.encoder.output_shape(shape))}
 
-    def example(self, normalized: bool = False) -> Any:
+    def example(self, normalized: bool = False, raw: bool = False) -> Any:
         """What is seen at one step, as zeros of the types it is stored in."""
-        observation = example(self.space, normalized)
+        observation = example(self.space, normalized, raw)
         if self.cell is None:
             return observation
         memory = tree.map(lambda state: state[0], self.cell.initial_state(1))

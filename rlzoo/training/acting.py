@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any, ClassVar
@@ -195,25 +196,34 @@ class Actor:
         return [leaf.dtype for leaf in examples]
 
     def evaluate(
-        self, episodes: int = 20, *, seed: int | None = None, deterministic: bool = True, env: Any = None
-    ) -> Evaluation:
+        self, episodes: int = 20, *, seed: int | None = None, deterministic: bool = True, env: Any = None,
+        longest: int | None = None,
+    ) -> Evaluation:  # fmt: skip
         """Play whole episodes in an environment of its own, seeded apart from training; training is not disturbed.
 
         `env` is another id, or an environment that is used as it is and left open; if it is the one that is learned in,
-        learning goes on with new episodes. Without, it is made or copied from the one learned in. Raises UserError
-        where there can be no copy, and where `env` has other spaces.
+        learning goes on with new episodes. Without, it is made from the id or copied from the object learned in. An
+        episode that has not ended after `longest` steps is cut off there, with a warning: by default after 27,000, or
+        the environment's own limit if that is more. Raises UserError where there can be no copy, and where `env` has
+        other spaces.
         """
         episodes = whole_number("episodes", episodes)
         own = int(np.random.SeedSequence([self.seed, APART]).generate_state(1)[0] >> 1)
         seed = own if seed is None else whole_number("seed", seed, least=0)
-        longest = max(LONGEST, self._limit if env is None else envs.limit_of(env))
+        if longest is None:
+            longest = max(LONGEST, self._limit if env is None else envs.limit_of(env))
+        longest = whole_number("longest", longest)
         rng = None if deterministic else np.random.default_rng(seed)
         given = env is not None and not isinstance(env, str)
         vector_env = self._seen_as_own(env) if given else self.separate_environment(min(episodes, 10), env=env)
         try:
             self.check_fit(vector_env)
             with one_blas_thread():
-                return evaluate(self.player(vector_env.num_envs, rng), vector_env, episodes, seed, longest)
+                result = evaluate(self.player(vector_env.num_envs, rng), vector_env, episodes, seed, longest)
+            if result.cut:
+                cut = f"{result.cut} of {episodes} episodes were cut off at {longest:,} steps"
+                warnings.warn(f"{cut}: evaluate(longest=…) plays them further", stacklevel=2)
+            return result
         finally:
             if not given:
                 vector_env.close()
@@ -239,19 +249,24 @@ class Actor:
 
         return act
 
+    @property
+    def _views(self) -> dict[str, Any]:
+        return dict(frame_stack=self.config.frame_stack, action_masks=self.config.action_masks)
+
+    def _environments(self, env: Any) -> VectorEnv:
+        """The environments that it learns in."""
+        return envs.make(env, self.config.n_envs, infos=False, vectorization=self.config.vectorization, **self._views)
+
     def separate_environment(self, n_envs: int = 1, render_mode: str | None = None, env: Any = None) -> VectorEnv:
         """Environments that share nothing with those learned in, seen as the agent sees its own."""
-        views = dict(frame_stack=self.config.frame_stack, action_masks=self.config.action_masks)
-        return envs.make_separate(self._environment() if env is None else env, n_envs, render_mode, **views)
+        return envs.make_separate(self._environment() if env is None else env, n_envs, render_mode, **self._views)
 
     def _seen_as_own(self, env: Any) -> VectorEnv:
         """An environment object as the agent sees its own."""
         own = envs.insides(self.vector_env) if hasattr(self, "vector_env") else []
         if any(one is other for one in envs.insides(env) for other in own):
             self._must_reset = True
-        return envs.make(
-            env, infos=False, frame_stack=self.config.frame_stack, action_masks=self.config.action_masks
-        )
+        return envs.make(env, infos=False, **self._views)
 
     def _environment(self) -> Any:
         """What to make environments of; raises UserError where a checkpoint names a module that nobody vouched for."""
@@ -263,10 +278,17 @@ class Actor:
         """Raises UserError unless an environment has the spaces that the agent was made for."""
         for kind in ("observation", "action"):
             found, expected = getattr(env, f"single_{kind}_space"), getattr(self, f"{kind}_space")
-            if _outline(found) != _outline(expected):
+            if _outline(found) != _outline(expected) or (kind == "action" and not _same_bounds(found, expected)):
                 raise UserError(
                     f"the agent does not fit {envs.name_of(env)}: its {kind} space is {expected}, not {found}"
                 )
+
+
+def _same_bounds(space: gym.Space, other: gym.Space) -> bool:
+    """Whether actions that one allows are allowed by the other: those of an agent have the bounds it was made with."""
+    if not (isinstance(space, gym.spaces.Box) and isinstance(other, gym.spaces.Box)):
+        return True
+    return np.allclose(space.low, other.low, 1e-6) and np.allclose(space.high, other.high, 1e-6)
 
 
 def _outline(space: gym.Space) -> dict[str, Any]:

@@ -21,6 +21,8 @@ Array = Any
 class ActorCriticConfig(OnPolicyConfig):
     """What every on-policy actor-critic has."""
 
+    at_first: ClassVar = frozenset({"initializer", "log_std_init"})
+
     gae_lambda: float = Field(0.95, ge=0.0, le=1.0)
     """λ of the generalized advantage: 0 trusts the critic, 1 the rewards."""
     normalize_advantage: bool = True

@@ -5,6 +5,7 @@ A subclass gives its networks (`build_policy`), its learning phase (`phase`) and
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -24,7 +25,7 @@ from rlzoo.policies import Trunk
 from rlzoo.policies.normalizers import ObservationNormalizer, RewardNormalizer
 from rlzoo.training import checkpoint
 from rlzoo.training.acting import Actor
-from rlzoo.training.callbacks import Callback, StopTraining, checked
+from rlzoo.training.callbacks import Callback, StopTraining, checked, tell
 from rlzoo.training.collect import Collector, Episodes
 from rlzoo.training.config import Config, Resolved, resolve
 from rlzoo.training.evaluate import LONGEST
@@ -63,8 +64,8 @@ class Agent(Actor, ABC):
                 raise UserError(f"n_envs = {asked!r} does not fit {envs.name_of(env)}, which is {found}: leave it out")
         seed = whole_number("seed", seed, least=0)
         resolved = resolve(self.name, self.Config, envs.name_of(env), envs.family_of(env), hyperparameters)
-        config = resolved.config
-        vector_env = _environments(env, config)
+        self.config = resolved.config
+        vector_env = self._environments(env)
         spaces = vector_env.single_observation_space, vector_env.single_action_space
         self._set_up(env, spaces, resolved, Engine(backend, device, eager), seed)
         self.environment_name = envs.name_of(env)
@@ -135,7 +136,7 @@ class Agent(Actor, ABC):
 
     # ---- learning ----------------------------------------------------------------------------------------------------
     def learn(self, steps: int | None = None, *, callbacks: Sequence[Callback] = (), progress: bool = False) -> Self:
-        """Train for `steps` more environment steps; without, to the end of the budget (config field `steps`).
+        """Train for `steps` more environment steps; without, to the end of the budget (field `steps`), or past it.
 
         Schedules stretch over all steps taken by the end. Each call begins new episodes. `progress` prints a live line.
         """
@@ -144,7 +145,8 @@ class Agent(Actor, ABC):
         if steps is not None:
             self.total_steps = self.steps + whole_number("steps", steps)
         elif self.steps >= self.total_steps:
-            self.total_steps = self.steps + self.config.steps
+            budget = self.config.steps
+            self.total_steps = budget if self.steps < budget else self.steps + budget
         if progress:
             from rlzoo.training.progress import ProgressLine
 
@@ -205,6 +207,9 @@ class Agent(Actor, ABC):
         return due or after >= self.total_steps
 
     def _checkpoint(self) -> None:
+        if not (self._whole_episodes or self.config.checkpoint_every or self.steps >= self.total_steps):
+            mend = "state a limit by gymnasium.wrappers.TimeLimit, or set checkpoint_every"
+            warnings.warn(f"no episode ended within {LONGEST:,} steps, and all begin anew now: {mend}", stacklevel=2)
         self._must_reset, self._checkpoint_at = True, self.steps
         self._tell("on_checkpoint")
 
@@ -213,8 +218,7 @@ class Agent(Actor, ABC):
         return int(np.random.SeedSequence([self.seed, self.steps]).generate_state(1)[0] >> 1)
 
     def _tell(self, event: str, *arguments: Any) -> None:
-        for callback in self._callbacks:
-            getattr(callback, event)(self, *arguments)
+        tell(self._callbacks, event, self, *arguments)
 
     def log(self, values: dict[str, float]) -> None:
         """Tell the callbacks a row: these values, the steps, the speed, recent returns and where the time went."""
@@ -238,7 +242,7 @@ class Agent(Actor, ABC):
     def collector(self) -> Collector:
         """The acting side, made when first needed: a loaded agent acts without an environment."""
         if not hasattr(self, "vector_env"):
-            self.vector_env = _environments(self._environment(), self.config)
+            self.vector_env = self._environments(self._environment())
         self.check_fit(self.vector_env)
         if self.vector_env.num_envs != self.config.n_envs:
             raise UserError(f"the agent learns in {self.config.n_envs} environments, not in {self.vector_env.num_envs}")
@@ -289,11 +293,3 @@ class Agent(Actor, ABC):
         self.rng.bit_generator.state = manifest["generator"]
         self.episodes.restore(manifest["episodes"])
         self._sync()
-
-
-def _environments(env: Any, config: Config) -> VectorEnv:
-    """The environments an agent learns in, seen as its config says."""
-    return envs.make(
-        env, config.n_envs, infos=False, vectorization=config.vectorization, frame_stack=config.frame_stack,
-        action_masks=config.action_masks,
-    )  # fmt: skip

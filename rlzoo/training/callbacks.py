@@ -36,7 +36,7 @@ class Callback:
 
 
 class StopTraining(Exception):
-    """Raised in a callback to end training early."""
+    """Raised in a callback to end training early, once the other callbacks have been told of the same event."""
 
 
 def checked(callbacks: Any) -> Sequence[Callback]:
@@ -46,6 +46,18 @@ def checked(callbacks: Any) -> Sequence[Callback]:
             mend = "callbacks is a list of Callback objects, such as [Every(1000, function)]"
             raise UserError(f"callback {callback!r} is not valid: {mend}")
     return callbacks
+
+
+def tell(callbacks: Sequence[Callback], event: str, *arguments: Any) -> None:
+    """Tell all of them of an event; where one of them wants to stop, it is raised when all have been told."""
+    stop = None
+    for callback in callbacks:
+        try:
+            getattr(callback, event)(*arguments)
+        except StopTraining as asked:
+            stop = asked
+    if stop is not None:
+        raise stop
 
 
 class Every(Callback):
@@ -68,14 +80,17 @@ class Every(Callback):
 class Evaluate(Every):
     """Evaluates every `steps` environment steps and logs `evaluation_return`; stops at `stop_at` if that is given.
 
-    It plays in `env`, as `agent.evaluate` takes it.
+    It plays in `env`, episodes of at most `longest` steps, as `agent.evaluate` takes them.
     """
 
-    def __init__(self, steps: int, episodes: int = 20, stop_at: float | None = None, env: Any = None):
+    def __init__(
+        self, steps: int, episodes: int = 20, stop_at: float | None = None, env: Any = None, longest: int | None = None
+    ):
         super().__init__(steps, self.evaluate)
         if stop_at is not None and not (isinstance(stop_at, int | float | np.number) and np.isfinite(stop_at)):
             raise UserError(f"stop_at = {stop_at!r} is not valid: a return, such as 475.0, or None")
         self.episodes, self.stop_at, self.env = whole_number("episodes", episodes), stop_at, env
+        self.longest = None if longest is None else whole_number("longest", longest)
 
     def on_start(self, agent: Any) -> None:
         super().on_start(agent)
@@ -83,7 +98,7 @@ class Evaluate(Every):
             agent.separate_environment().close()  # one that cannot be copied is to be known before training
 
     def evaluate(self, agent: Any) -> None:
-        result = agent.evaluate(self.episodes, env=self.env)
+        result = agent.evaluate(self.episodes, env=self.env, longest=self.longest)
         agent.log({"evaluation_return": result.mean_return, "evaluation_std": result.std_return})
         if self.stop_at is not None and result.mean_return >= self.stop_at:
             raise StopTraining

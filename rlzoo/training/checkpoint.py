@@ -195,10 +195,7 @@ def load(
     if env is None and found["environment_is_id"] and is_harmless(found["environment"]):
         env = found["environment"]  # else it is for the user to say
     if hyperparameters:
-        kind = find(found["algorithm"])
-        validate(kind.name, kind.Config, found["config"] | hyperparameters)  # what is wrong with these is said of these
-        found["config"] |= hyperparameters
-        found["sources"] |= dict.fromkeys(hyperparameters, "load")
+        _override(found, hyperparameters, find(found["algorithm"]))
     try:
         return _agent(found, arrays, find, env, engine)
     except Exception as error:  # whatever a stranger's values provoke
@@ -207,6 +204,18 @@ def load(
             given = ", ".join(f"{name} = {value!r}" for name, value in hyperparameters.items())
             raise UserError(f"checkpoint {path} does not fit {given} ({reason})") from error
         raise UserError(f"checkpoint {path} is damaged ({reason}): {_mend(path)}") from error
+
+
+def _override(found: dict[str, Any], hyperparameters: dict[str, Any], kind: Any) -> None:
+    """Write other hyperparameters into a manifest; raises UserError for one that is not valid or would do nothing."""
+    config = validate(kind.name, kind.Config, found["config"] | hyperparameters)
+    for name in hyperparameters:
+        if name in kind.Config.at_first:
+            raise UserError(f"{name} is what a new {kind.name} begins with, not one that is loaded: leave it out")
+    if "steps" in hyperparameters:
+        found["total_steps"] = config.steps
+    found["config"] |= hyperparameters
+    found["sources"] |= dict.fromkeys(hyperparameters, "load")
 
 
 def reduced(agent: Any) -> tuple[Any, ...]:

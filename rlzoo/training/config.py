@@ -50,6 +50,7 @@ class Config(BaseModel):
     )
 
     outside: ClassVar[frozenset[str]] = frozenset()  # schedules that are read outside the compiled update
+    at_first: ClassVar[frozenset[str]] = frozenset()  # what a new agent begins with, and a loaded one never reads
 
     steps: int = Field(1_000_000, ge=1)
     """Environment steps to train for, over all environments together."""

@@ -104,6 +104,11 @@ class OffPolicyAgent(Agent):
         """What a gradient step says: its metrics, and where priorities want it the TD error of each row, `[B]`."""
         return {"metrics": metrics} | ({"td_error": td_error} if self.config.prioritized else {})
 
+    @property
+    def stored(self) -> tuple[Any, np.ndarray]:
+        """An example of what the replay keeps of a step: what is seen, before it is normalized, and the action."""
+        return self.policy.trunk.example("observation" in self.normalizers, raw=True), super().stored[1]
+
     @cached_property
     def replay(self) -> ReplayBuffer:
         c = self.config

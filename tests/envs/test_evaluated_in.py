@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing as mp
+from contextlib import nullcontext
 
 import gymnasium as gym
 import numpy as np
@@ -81,7 +82,25 @@ def test_what_was_changed_of_an_environment_counts_where_it_is_given():
     env.unwrapped.theta_threshold_radians = 0.0  # it falls at the first step
     agent = PPO(env, **SMALL)
     assert agent.evaluate(3, env=env).lengths == (1, 1, 1)
-    assert min(agent.evaluate(3).lengths) > 1, "made again from its id"
+    assert agent.evaluate(3).lengths == (1, 1, 1), "copied as it is, not made again from its id"
+    assert min(PPO("CartPole-v1", **SMALL).evaluate(3).lengths) > 1
+
+
+def test_what_its_wrappers_have_counted_counts():
+    """Moments of 20,000 steps, of which an environment made anew would have none."""
+    env = gym.wrappers.NormalizeObservation(gym.make("CartPole-v1"))
+    agent = PPO(env, **SMALL)
+    for seed in range(30):
+        env.reset(seed=seed)
+        env.step(0)
+    before = env.obs_rms.mean.copy()
+    seen = []
+    act = agent._act
+    agent._act = lambda observation, *rest: seen.append(observation) or act(observation, *rest)
+    agent.evaluate(1, seed=5)
+    fresh, _ = gym.make("CartPole-v1").reset(seed=5)
+    np.testing.assert_allclose(seen[0][0] * np.sqrt(env.obs_rms.var) + before, fresh, atol=0.01)
+    np.testing.assert_array_equal(env.obs_rms.mean, before)
 
 
 def test_evaluations_in_the_environment_that_is_learned_in_begin_its_episodes_anew():
@@ -112,8 +131,12 @@ def test_a_limit_that_a_vector_environment_was_made_with_counts(form):
 def test_episodes_are_played_to_a_limit_beyond_the_longest_of_other_environments(monkeypatch):
     monkeypatch.setattr("rlzoo.training.acting.LONGEST", 5)
     for env, limit in ((gym.wrappers.TimeLimit(Counting(100), 9), 9), (Counting(100), 5)):
-        result = PPO(env, **SMALL).evaluate(2, env=env)
+        with pytest.warns(match="episodes were cut off at 5 steps") if limit == 5 else nullcontext():
+            result = PPO(env, **SMALL).evaluate(2, env=env)
         assert result.lengths == (limit,) * result.episodes and bool(result.cut) == (limit == 5)
+    assert PPO(env, **SMALL).evaluate(1, env=env, longest=100).lengths == (100,)
+    with pytest.raises(UserError, match="longest = 0 is not valid"):
+        PPO(env, **SMALL).evaluate(1, longest=0)
 
 
 def test_wrappers_of_a_vector_environment_count():

@@ -64,7 +64,7 @@ def test_an_id_that_is_a_vector_environment_alone():
 def test_copies_are_of_one_kind_and_reset_in_the_same_step():
     env = make("CartPole-v1", 3)
     assert env.num_envs == 3 and env.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
-    assert make_separate(env.envs[0], 2).num_envs == 2
+    assert make_separate("CartPole-v1", 2).num_envs == 2 and make_separate(env.envs[0], 2).num_envs == 1
 
 
 @pytest.mark.parametrize("env, message", [

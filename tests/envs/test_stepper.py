@@ -10,6 +10,7 @@ from gymnasium import spaces
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+from rlzoo import PPO
 from rlzoo.backend import tree
 from rlzoo.envs import Stepper, make
 from rlzoo.envs.sync import LeanSyncVectorEnv
@@ -171,3 +172,20 @@ def test_parts_come_in_the_order_of_the_space():
     assert [[int(x[0]) for x in tree.flatten(leaf)[0]] for leaf in leaves] == [
         [10, 20, 30], [11, 21, 31], [11, 21, 31], [12, 22, 32], [10, 20, 30],
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8])
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_flags_of_other_types_are_taken_for_what_they_mean(mode, dtype):
+    class Flags(SyncVectorEnv):
+        def step(self, actions):
+            observation, reward, terminated, truncated, info = super().step(actions)
+            return observation, reward, terminated.astype(dtype), truncated.astype(dtype), info
+
+    bools, others = (
+        PPO(kind([lambda n=n: Counting(n) for n in (2, 3, 5)], autoreset_mode=mode), backend="jax", n_steps=12,
+            batch_size=36, hidden=(4,), normalize_reward=True).learn(72) for kind in (SyncVectorEnv, Flags)
+    )  # fmt: skip
+    assert bools.episodes.lengths == others.episodes.lengths and set(others.episodes.lengths) == {2, 3, 5}
+    assert others.rollout.valid.dtype == np.float32 and set(np.unique(others.rollout.valid)) <= {0.0, 1.0}
+    np.testing.assert_array_equal(bools.flat, others.flat)

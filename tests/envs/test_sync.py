@@ -96,7 +96,7 @@ def test_it_tells_what_gymnasium_tells(kind, n, infos):
             assert_same(found, expected, f"step {t}")
             told, ended = told + bool(info), ended + ("final_obs" in their_info)
             if not infos:
-                names = ("final_obs", "_final_obs", "final_info", "_final_info")
+                names = ("final_obs", "_final_obs")
                 their_info = {name: their_info[name] for name in names if name in their_info}
             assert_same(info, their_info, f"info of step {t}")
     assert ended >= 5 and (infos or told == ended)
@@ -141,3 +141,43 @@ def test_an_observation_of_another_shape_is_refused_and_not_repeated():
     env.reset(seed=0)
     with pytest.raises(UserError, match=r"observes \(1,\), its observation_space says \(2,\)"):
         env.step(np.zeros(1, int))
+
+
+def test_an_observation_that_changes_its_shape_is_refused_whenever_it_does():
+    class Shrinking(Counting):
+        def observation(self):
+            return super().observation()[: 1 if self.t == 2 else 2]
+
+    env = LeanSyncVectorEnv([Counting, Shrinking])
+    env.reset(seed=0)
+    env.step(np.zeros(2, int))
+    with pytest.raises(UserError, match=r"Shrinking.* observes \(1,\), its observation_space says \(2,\)"):
+        env.step(np.zeros(2, int))
+
+
+@pytest.mark.parametrize("reward", [np.ones(1), np.ones(3), "much", [1.0]])
+def test_a_reward_that_is_no_number_is_refused(reward):
+    class Paying(Counting):
+        def step(self, action):
+            observation, _, *rest = super().step(action)
+            return observation, reward, *rest
+
+    env = LeanSyncVectorEnv([Paying])
+    env.reset(seed=0)
+    with pytest.raises(UserError, match=r"Paying.* rewards with .*: a reward is a number"):
+        env.step(np.zeros(1, int))
+
+
+def test_what_is_told_of_a_step_is_not_put_together_where_nobody_reads_it():
+    """Arrays of many lengths, and NaN beside a whole number, fit no common array."""
+
+    class Telling(Counting):
+        def step(self, action):
+            *rest, _ = super().step(action)
+            told = {"trades": np.ones(self.length), "sharpe": float("nan") if self.length == 3 else 0}
+            return *rest, told
+
+    env = LeanSyncVectorEnv([lambda n=n: Telling(n) for n in (3, 6)], infos=False)
+    env.reset(seed=0)
+    ended = [env.step(np.zeros(2, int))[-1] for _ in range(6)]
+    assert list(ended[5]) == ["final_obs", "_final_obs"] and ended[0] == {}

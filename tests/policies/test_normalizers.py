@@ -9,7 +9,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from probes import TwoSteps, environment
 
-from rlzoo import A2C, PPO
+from rlzoo import A2C, PPO, SAC
 from rlzoo.policies.normalizers import ObservationNormalizer, RewardNormalizer, RunningMoments
 
 
@@ -20,18 +20,61 @@ def test_moments_are_those_of_all_rows(dtype):
     moments = RunningMoments((2,))
     for part in np.split(rows, [1, 2, 10, 10, 700]):
         moments.update(part)
-    np.testing.assert_allclose(moments.mean, rows.mean(0, np.float64), rtol=1e-5)
-    np.testing.assert_allclose(moments.variance, rows.astype(np.float64).var(0), rtol=2e-3)  # the start counts 1e-4
+    np.testing.assert_allclose(moments.mean, rows.mean(0, np.float64), rtol=1e-12)
+    np.testing.assert_allclose(moments.variance, rows.astype(np.float64).var(0), rtol=1e-9)
 
 
 def test_moments_keep_their_precision_far_from_zero():
     rows = (1e5 + np.random.default_rng(0).standard_normal((4000, 1))).astype(np.float32)
     moments = RunningMoments((1,))
-    moments.count = np.array(0.0)
     for part in np.split(rows, 500):
         moments.update(part)
     np.testing.assert_allclose(moments.mean, rows.mean(0, np.float64), rtol=1e-12)
     np.testing.assert_allclose(moments.variance, rows.astype(np.float64).var(0), rtol=1e-9)
+
+
+@pytest.mark.parametrize("mean, deviation", [(5e4, 1.0), (1.7e9, 10.0), (0.0, 1e-5), (-3.0, 1e-4)])
+def test_prices_times_and_small_returns_come_to_unit_variance(mean, deviation):
+    rows = mean + deviation * np.random.default_rng(0).standard_normal((2048, 1))
+    normalize = ObservationNormalizer(spaces.Box(-np.inf, np.inf, (1,), np.float64))
+    of_rewards = RewardNormalizer(1, gamma=0.0)
+    for row in rows:
+        normalize.update(row[None])
+        of_rewards(row, None)
+    assert normalize(rows).std() == pytest.approx(1.0, rel=1e-3)
+    assert of_rewards.scaled(rows - mean).std() == pytest.approx(1.0, rel=1e-3)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 5e4, 1.7e9])
+def test_what_is_always_the_same_comes_to_nothing(value):
+    normalize = ObservationNormalizer(spaces.Box(-np.inf, np.inf, (1,), np.float64))
+    for n in (1, 3, 7, 64, 1, 5):
+        normalize.update(np.full((n, 1), value))
+    assert np.abs(normalize(np.full((4, 1), value))).max() < 1e-4
+
+
+def test_the_replay_keeps_what_is_normalized_later_in_its_own_precision():
+    """Seconds since 1970: float32 has steps of 128 there, and would keep all of an hour as a few numbers."""
+
+    class Clock(Counting):
+        observation_space = spaces.Box(-np.inf, np.inf, (1,), np.float64)
+        action_space = spaces.Box(-1.0, 1.0, (1,))
+
+        def reset(self, **keywords):
+            return np.array([1.7e9]), super().reset(**keywords)[1]
+
+        def step(self, action):
+            _, *rest = super().step(action)
+            return np.array([1.7e9 + self.t]), *rest
+
+    agent = SAC(Clock(length=50), backend="jax", hidden=(4,), batch_size=8,
+                normalize_observation=True, learning_starts=50, gradient_steps=1, train_freq=100)  # fmt: skip
+    agent.learn(100)
+    stored = agent.replay.data["observation"][:50, 0]
+    np.testing.assert_array_equal(stored, 1.7e9 + np.arange(50))
+    assert len(np.unique(agent._normalized(stored[:, None]))) == 50
+    plain = SAC("Pendulum-v1", backend="jax", normalize_observation=True)
+    assert plain.replay.data["observation"].dtype == np.float32
 
 
 def test_observations_are_shifted_scaled_and_clipped():

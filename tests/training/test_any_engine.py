@@ -6,10 +6,12 @@ from functools import cache
 
 import numpy as np
 import pytest
+from counting import Counting
 from engines import INSTALLED, require
+from gymnasium import spaces
 from tiny_agents import COMBINED, Pictures, assert_same, everything, make, observations
 
-from rlzoo import UserError, load
+from rlzoo import PPO, UserError, load
 from rlzoo.algorithms import ALGORITHMS
 from rlzoo.backend import tree
 
@@ -149,6 +151,41 @@ def test_two_engines_learning_by_turns_do_not_disturb_each_other():
     for one, other in zip(together, alone):
         assert one.steps == 40
         assert_same(everything(one), everything(other))
+
+
+@pytest.mark.parametrize("name", ["log_std_init", "initializer", "initial_entropy_coefficient"])
+def test_what_only_a_new_agent_reads_is_refused(tmp_path, name):
+    kind, value = ("sac", 0.5) if name == "initial_entropy_coefficient" else ("ppo", "xavier" if "z" in name else -1.0)
+    path = make(kind, "torch").save(tmp_path / "agent")
+    with pytest.raises(UserError, match=f"^{name} is what a new {kind} begins with, not one that is loaded"):
+        load(path, **{name: value})
+
+
+def test_another_budget_is_that_which_is_learned_to(tmp_path):
+    agent = PPO("CartPole-v1", backend="torch", n_envs=1, n_steps=8, batch_size=8, hidden=(4,), steps=80).learn(16)
+    path = agent.save(tmp_path / "agent")
+    assert load(path).learn().steps == 80 and load(path, steps=40).learn().steps == 40
+    again = load(load(path, steps=40).learn(8).save(tmp_path / "later"))
+    assert again.total_steps == 24 and again.learn().steps == 40
+
+
+@pytest.mark.parametrize("low, high", [(0.0, 0.5), (-2.0, 2.0)])
+def test_other_bounds_of_actions_are_refused(tmp_path, low, high):
+    """The agent's actions have those that it was made with."""
+
+    def bounded(low, high):
+        class Bounded(Counting):
+            action_space = spaces.Box(low, high, (1,))
+
+        return Bounded()
+
+    agent = PPO(bounded(-1.0, 1.0), backend="torch", n_steps=8, batch_size=8, hidden=(4,))
+    path = agent.save(tmp_path / "agent")
+    load(path, env=bounded(-1.0, 1.0)).learn(8)
+    with pytest.raises(UserError, match="its action space is"):
+        load(path, env=bounded(low, high)).learn(8)
+    with pytest.raises(UserError, match="its action space is"):
+        agent.evaluate(1, env=bounded(low, high))
 
 
 def test_it_is_loaded_with_other_hyperparameters_to_learn_on_with(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from contextlib import nullcontext
 
 import gymnasium as gym
 import pytest
@@ -91,8 +92,10 @@ def test_checkpoints_are_a_tenth_of_the_whole_apart_by_default():
 def test_where_the_limit_is_unknown_checkpoints_wait_until_episodes_were_finished(env, overlap, expected, monkeypatch):
     """In phases of ten steps, before which they end; those that never do, for as long as the longest of any."""
     monkeypatch.setattr("rlzoo.training.agent.LONGEST", 50)
-    diary = Diary()
-    PPO(env, backend="jax", n_steps=10, batch_size=10, hidden=(4,), overlap=overlap).learn(200, callbacks=[diary])
+    diary, endless = Diary(), isinstance(env, Counting) and env.length == 10_000
+    agent = PPO(env, backend="jax", n_steps=10, batch_size=10, hidden=(4,), overlap=overlap)
+    with pytest.warns(match="no episode ended within 50 steps") if endless else nullcontext():
+        agent.learn(200, callbacks=[diary])
     assert [steps for event, steps in diary.events if event == "checkpoint"] == expected
 
 
@@ -264,3 +267,17 @@ def test_what_acts_is_the_engines_and_not_to_be_written():
     agent = agent_of()
     with pytest.raises(ValueError, match="read-only"):
         agent.flat[:] = 0.0
+
+
+@pytest.mark.parametrize("event", ["on_log", "on_steps", "on_checkpoint"])
+def test_one_that_stops_keeps_nothing_from_those_after_it(event):
+    diary = Diary()
+    agent = agent_of(steps=3000, checkpoint_every=1000, learning_starts=100)
+    agent.learn(callbacks=[Raises(event, StopTraining, 1000), diary])
+    told = [name for name, steps in diary.events if steps == 1000]
+    assert "log" in told and told.count("checkpoint") == 1 and max(steps for _, steps in diary.events) == 1000
+
+
+def test_the_budget_is_learned_to_its_end_also_in_stages():
+    agent = PPO(Counting(), backend="jax", n_steps=8, batch_size=8, hidden=(4,), steps=80)
+    assert [agent.learn(steps).steps for steps in (16, 24, None, None)] == [16, 40, 80, 160]
