@@ -59,7 +59,7 @@ class DiscreteSAC(SAC):
 
     def loss(self, params: Any, batch: dict[str, Any], target: Array, noise: Any, scalars: Any) -> tuple[Array, Any]:
         """Σ_i ½ (Q_i(s, a) − y)² + π(s)ᵀ (α log π(s) − min_i Q_i(s)) (eq. 12) + the temperature's loss (eq. 11)."""
-        policy, weight = self.policy, batch.get("weight")
+        policy, weight, valid = self.policy, batch.get("weight"), batch.get("valid")
         features = policy.features(params, batch["observation"], through_time=True)
         chosen = ops.one_hot(batch["action"], policy.head.distribution.size)
         outputs = policy.values(params, features)
@@ -71,14 +71,15 @@ class DiscreteSAC(SAC):
         features = tree.map(ops.stop_gradient, features)
         log_prob = ops.log_softmax(policy.parameters_of_action(params, features))
         prob, alpha = ops.exp(log_prob), ops.stop_gradient(self.temperature(params, scalars))
-        actor_loss = ops.mean(ops.sum(prob * (alpha * log_prob - ops.stop_gradient(smallest(outputs))), -1))
+        wanted = prob * (alpha * log_prob - ops.stop_gradient(smallest(outputs)))
+        actor_loss = mean(ops.sum(wanted, -1), valid)
         row_entropy = -ops.stop_gradient(ops.sum(prob * log_prob, -1))
-        entropy = ops.mean(row_entropy)
-        temperature_loss = self.temperature_loss(params, entropy, self.aim(features))
+        entropy = mean(row_entropy, valid)
+        temperature_loss = self.temperature_loss(params, entropy, self.aim(features, valid))
         metrics = ops.stack([critic_loss, actor_loss, entropy, alpha, ops.mean(values[0])])
         return critic_loss + actor_loss + temperature_loss, self.report(metrics, values[0] - target)
 
-    def aim(self, features: Any) -> Array:
+    def aim(self, features: Any, valid: Array | None) -> Array:
         """The entropy aimed at: a share of that of the uniform policy over what is allowed, averaged."""
         c = self.config
         if c.target_entropy is not None:
@@ -86,4 +87,4 @@ class DiscreteSAC(SAC):
         if features.mask is None:
             return c.target_entropy_share * math.log(self.policy.head.distribution.size)
         allowed = ops.sum(ops.astype(ops.greater(features.mask, 0), "float32"), -1)
-        return c.target_entropy_share * ops.mean(ops.log(ops.maximum(allowed, 1.0)))
+        return c.target_entropy_share * mean(ops.log(ops.maximum(allowed, 1.0)), valid)

@@ -120,7 +120,7 @@ class SAC(OffPolicyAgent):
 
         J_Q = Σ_i ½ (Q_i(s, a) − y)² (eq. 5); J_π = α log π(a | s) − min_i Q_i(s, a) with a from the policy (eq. 9).
         """
-        policy, weight = self.policy, batch.get("weight")
+        policy, weight, valid = self.policy, batch.get("weight"), batch.get("valid")
         features = policy.features(params, batch["observation"], through_time=True)
         values = policy.values(params, features, batch["action"])
         critic_loss = 0.0
@@ -132,11 +132,11 @@ class SAC(OffPolicyAgent):
         outputs = policy.parameters_of_action(params, features)
         action, log_prob = policy.head.distribution.sample_and_log_prob(outputs, noise["action"])
         alpha = ops.stop_gradient(self.temperature(params, scalars))
-        actor_loss = ops.mean(alpha * log_prob - self.wanted(policy.values(fixed, features, action)))
+        actor_loss = mean(alpha * log_prob - self.wanted(policy.values(fixed, features, action)), valid)
 
         aim = self.config.target_entropy
         aim = -float(policy.head.distribution.size) if aim is None else aim
-        entropy = -ops.mean(ops.stop_gradient(log_prob))
+        entropy = -mean(ops.stop_gradient(log_prob), valid)
         loss = critic_loss + actor_loss + self.temperature_loss(params, entropy, aim)
         metrics = ops.stack([critic_loss, actor_loss, entropy, alpha, ops.mean(values[0])])
         return loss, self.report(metrics, self.td_error(values[0], target))

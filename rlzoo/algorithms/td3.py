@@ -126,6 +126,6 @@ class TD3(OffPolicyAgent):
             critic_loss = critic_loss + mean(ops.square(value - target), weight)
         fixed = params | {"critics": tree.map(ops.stop_gradient, params["critics"])}
         features = tree.map(ops.stop_gradient, features)
-        actor_loss = -ops.mean(policy.values(fixed, features, policy.action(params, features))[0])
+        actor_loss = -mean(policy.values(fixed, features, policy.action(params, features))[0], batch.get("valid"))
         metrics = ops.stack([critic_loss, actor_loss, ops.mean(values[0])])
         return critic_loss + actor_loss, self.report(metrics, values[0] - target)

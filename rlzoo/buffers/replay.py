@@ -87,7 +87,8 @@ class ReplayBuffer:
 
         `reward` is the n-step return without its bootstrap, `discount` what that counts for: γ^m after m steps, 0 where
         the last of them terminated. Sequences stand in their rows time by time, B / length side by side. With
-        priorities or steps that do not count, `weight` says how much a row counts.
+        priorities or steps that do not count, `weight` says how much a row counts, for what errors are made of. Where
+        steps do not count, `valid` is 0 for these and else the same, 1 on the mean of a batch: for all other means.
         """
         starts, weight = self._starts(rng, (shape[0], shape[1] // self.length))
         rows = starts
@@ -99,6 +100,8 @@ class ReplayBuffer:
             counts = self.data["valid"][rows]
             if self.priorities is not None:
                 self.priorities.counts = counts
+            if not self.every_step_counts:
+                batch["valid"] = counts / np.maximum(counts.mean(-1, keepdims=True), np.float32(1e-6))
             weight = counts if weight is None else counts * np.tile(weight, (1, self.length))
         return batch if weight is None else batch | {"weight": weight}
 

@@ -11,6 +11,9 @@ from gymnasium import spaces
 from rlzoo.policies.spaces import is_numbers, parts_of
 
 
+TRIFLE = 1e-12  # added to variances: far below that of minute returns, and above what rounding makes of a constant
+
+
 class RunningMoments:
     """Mean and variance of all rows seen so far, in float64 (Chan 1979, parallel update)."""
 
@@ -31,11 +34,6 @@ class RunningMoments:
             apart = rows - mean
             change += np.add.reduce(apart * apart, 0) / n
         self.mean, self.variance = self.mean + share * difference, self.variance + share * change
-
-    @property
-    def deviation(self) -> np.ndarray:
-        """The standard deviation; of what is always the same, a trifle above what rounding makes of it."""
-        return np.sqrt(self.variance + np.square(1e-10 * self.mean) + 1e-16)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What a checkpoint holds of it."""
@@ -74,7 +72,7 @@ class ObservationNormalizer:
             return made if self.is_dict else tuple(made.values())
         if self.moments is None:
             return observation
-        mean, deviation = self.moments.mean, self.moments.deviation
+        mean, deviation = self.moments.mean, np.sqrt(self.moments.variance + TRIFLE)
         if observation.dtype == np.float32:  # a batch of the replay: in its own precision in a quarter of the time
             mean, deviation = mean.astype(np.float32), deviation.astype(np.float32)
         return _within((observation - mean) / deviation, self.clip)
@@ -112,7 +110,7 @@ class RewardNormalizer:
 
     def scaled(self, reward: np.ndarray) -> np.ndarray:
         """Rewards by the present deviation, float32; does not change it."""
-        return _within(reward / math.sqrt(self.moments.variance + 1e-16), self.clip)
+        return _within(reward / math.sqrt(self.moments.variance + TRIFLE), self.clip)
 
     def arrays(self) -> dict[str, Any]:
         """What a checkpoint holds of it."""

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from counting import Counting
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from rlzoo import DQN, PPO
+from rlzoo.algorithms import find
+from rlzoo.backend import tree
 from rlzoo.errors import UserError
 
 RECURRENT = dict(backend="numpy", hidden=(4,), recurrent="gru", recurrent_units=3, sequence_length=4)
@@ -38,3 +42,36 @@ def test_without_memory_steps_stay_as_they_are():
 def test_settings_that_leave_no_sequence(kind, settings, message):
     with pytest.raises(UserError, match=message):
         kind("CartPole-v1", **RECURRENT | settings)
+
+
+@pytest.mark.parametrize("name", ["sac", "td3", "ddpg", "tqc", "discrete_sac"])
+def test_steps_spent_on_a_reset_are_learned_from_by_nobody(name):
+    """Neither by critics nor by the actor nor by the temperature; a mean is one of the steps that count."""
+    env = "CartPole-v1" if name == "discrete_sac" else "Pendulum-v1"
+    agent = find(name)(env, **RECURRENT, batch_size=16, learning_starts=0)
+    rng, head = np.random.default_rng(0), agent.policy.head
+    seen = agent.policy.trunk.example()
+    counts = np.tile([1.0, 1.0, 0.0, 1.0], 4)  # of four sequences side by side, the third
+    batch = {"observation": tree.map(lambda x: rng.standard_normal((16, *x.shape)), seen), "weight": counts}
+    batch |= {"action": head.random(rng, (16,)), "valid": counts / counts.mean()}
+    noise = {"action": rng.standard_normal((16, 1))} if name != "discrete_sac" else {}
+    target = rng.standard_normal((16, 46) if name == "tqc" else 16)
+    further = () if name in ("td3", "ddpg") else (noise, {})
+
+    def losses(batch):
+        loss, report = agent.loss(agent.params, batch, target, *further)
+        return np.array([loss, *report["metrics"][: 2 if not further else 3]])
+
+    other = tree.map(lambda x: np.where(counts.reshape(-1, *[1] * (x.ndim - 1)) > 0, x, x + 1), batch["observation"])
+    np.testing.assert_allclose(losses(batch | {"observation": other}), losses(batch), rtol=1e-9)
+
+
+def test_a_batch_says_which_of_its_steps_were_spent_on_a_reset():
+    env = SyncVectorEnv([Counting], autoreset_mode=AutoresetMode.NEXT_STEP)
+    agent = DQN(env, **RECURRENT, batch_size=16, train_freq=16, learning_starts=0)
+    agent._reset()
+    agent._collect()
+    batch = agent.replay.sample(np.random.default_rng(0), (5, 16))
+    resets = batch["weight"] == 0.0
+    assert resets.any(1).all() and (batch["valid"][resets] == 0.0).all()
+    np.testing.assert_allclose(batch["valid"].mean(1), 1.0, rtol=1e-6)
