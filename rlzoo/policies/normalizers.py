@@ -10,7 +10,6 @@ from gymnasium import spaces
 
 from rlzoo.policies.spaces import is_numbers, parts_of
 
-
 TRIFLE = 1e-12  # added to variances: far below that of minute returns, and above what rounding makes of a constant
 
 
