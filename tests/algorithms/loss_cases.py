@@ -153,6 +153,12 @@ def replayed(agent, rng, shape):
     return double({"batch": batch, "noise": noise if len(shape) == 2 else tree.map(lambda x: x[0], noise)})
 
 
+def replayed_case(name, rows=8):
+    """An off-policy agent, its state of learning, a batch with noise of an update, and a target for each row."""
+    agent, rng = AGENTS[name](), np.random.default_rng(1)
+    return agent, starting_state(agent, rng), replayed(agent, rng, (rows,)), rng.standard_normal(rows)
+
+
 def rollout(agent, rng):
     shape = (ROLLOUT, 1)
     terminated, action = flags(rng, shape), actions(agent, rng, shape)

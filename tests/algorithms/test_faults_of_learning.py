@@ -7,11 +7,22 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from loss_cases import AGENTS, BOX, SETTINGS, Spaces, loss_case, replayed, rollout, starting_state, targets_of
+from loss_cases import (
+    AGENTS,
+    BOX,
+    DISCRETE,
+    SETTINGS,
+    Spaces,
+    loss_case,
+    replayed,
+    rollout,
+    starting_state,
+    targets_of,
+)
 from parity import assert_close, compiled
 from probes import ObservationMatters, environment, kind_for, untrained
 
-from rlzoo import PPO
+from rlzoo import DQN, PPO
 from rlzoo.algorithms import find
 from rlzoo.nn import Adam
 from rlzoo.training.callbacks import Callback
@@ -31,17 +42,41 @@ def test_after_termination_the_target_is_the_reward(name):
     np.testing.assert_array_equal(target, batch["reward"])
 
 
+def said_of_what_follows(agent, state, batch, **noise):
+    """The action values of the next observations, by the online and by the target network of a DQN."""
+
+    def outputs(key, noise):
+        params = agent.layout.split(state[key])
+        return agent.policy.outputs(params, agent.policy.features(params, batch["next_observation"]), noise)
+
+    return outputs("parameters", noise.get("chooser")), outputs("target", noise.get("target"))
+
+
 @pytest.mark.parametrize("name", ["dqn", "dqn not double"])
 def test_target_of_dqn_by_hand(name):
     agent, state, batch, _, target = targets(name, 0.0)
-    following = batch["next_observation"]
-    online, frozen = (
-        agent.policy.outputs(params := agent.layout.split(state[key]), agent.policy.features(params, following))
-        for key in ("parameters", "target")
-    )
+    online, frozen = said_of_what_follows(agent, state, batch)
     judged = frozen.max(1) if name == "dqn not double" else frozen[np.arange(16), online.argmax(1)]
     assert not np.allclose(frozen.max(1), frozen[np.arange(16), online.argmax(1)]), "the two must differ here"
     np.testing.assert_allclose(target, batch["reward"] + 0.9 * judged, rtol=1e-6)
+
+
+def test_the_next_action_is_chosen_with_noise_of_its_own():
+    agent, state, batch, noise, target = targets("dqn noisy", 0.0)
+    online, frozen = said_of_what_follows(agent, state, batch, **noise)
+    with_another, _ = said_of_what_follows(agent, state, batch, chooser=noise["online"])
+    assert np.any(online.argmax(1) != with_another.argmax(1)), "the two must differ here"
+    expected = batch["reward"] + 0.9 * frozen[np.arange(16), online.argmax(1)]
+    np.testing.assert_allclose(target, expected, rtol=1e-5)
+
+
+def test_what_is_not_allowed_next_is_not_chosen_in_the_target(monkeypatch):
+    monkeypatch.setitem(AGENTS, "dqn masked", lambda: DQN(Spaces(DISCRETE), **SETTINGS, action_masks=True))
+    agent, state, batch, _, target = targets("dqn masked", 0.0)
+    online, frozen = said_of_what_follows(agent, state, batch)
+    action = np.where(batch["next_observation"]["action_mask"] > 0, online, -np.inf).argmax(1)
+    assert np.any(action != online.argmax(1)), "the two must differ here"
+    np.testing.assert_allclose(target, batch["reward"] + 0.9 * frozen[np.arange(16), action], rtol=1e-6)
 
 
 def test_target_of_sac_by_hand():

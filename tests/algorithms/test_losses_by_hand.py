@@ -4,11 +4,33 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from loss_cases import AGENTS, SCALARS, loss_case, replayed, starting_state
+from loss_cases import (
+    BOX,
+    CASES,
+    GRU,
+    SCALARS,
+    SETTINGS,
+    Spaces,
+    agent_of,
+    holding_stopped_values,
+    loss_arguments,
+    loss_case,
+    replayed,
+    replayed_case,
+    starting_state,
+)
+
+from rlzoo import SAC
+from rlzoo.algorithms import find
+from rlzoo.backend import tree
 
 
 def weighted_mean(x, weight):
     return np.sum(x * weight) / np.sum(weight)
+
+
+def softmax(logits):
+    return np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
 
 
 @pytest.mark.parametrize("name, clip", [("ppo discrete", None), ("ppo continuous", 0.1)])
@@ -24,7 +46,7 @@ def test_terms_of_ppo(name, clip):
         assert np.any(near != value)
         error = np.maximum(error, (near - data["return"]) ** 2)
     if name == "ppo discrete":
-        p = np.exp(outputs) / np.exp(outputs).sum(1, keepdims=True)
+        p = softmax(outputs)
         entropy = -np.sum(p * np.log(p), 1)
         log_prob = np.log(p[np.arange(len(p)), data["action"]])
     else:
@@ -45,9 +67,22 @@ def test_terms_of_ppo(name, clip):
     assert loss == pytest.approx(expected[0] + 0.5 * expected[1] - 0.01 * expected[2], rel=1e-5)
 
 
+def test_terms_of_a2c():
+    agent, _, (state, data) = loss_case("a2c")
+    params, weight = agent.layout.split(state["parameters"]), data["weight"]
+    features = agent.policy.features(params, data["observation"])
+    p, value = softmax(agent.policy.parameters_of_action(params, features)), agent.policy.value(params, features)
+    log_prob = np.log(p[np.arange(len(p)), data["action"]])
+    terms = [-data["advantage"] * log_prob, (value - data["return"]) ** 2, -np.sum(p * np.log(p), 1)]
+    expected = [weighted_mean(term, weight) for term in terms]
+    loss, metrics = agent.loss(params, data, SCALARS)
+    np.testing.assert_allclose(metrics, expected, rtol=1e-5)
+    assert loss == pytest.approx(expected[0] + 0.5 * expected[1] - 0.01 * expected[2], rel=1e-5)
+
+
 def test_dqn_is_quadratic_near_the_target_and_linear_far_from_it():
-    agent, rng = AGENTS["dqn"](), np.random.default_rng(1)
-    params, batch = agent.layout.split(starting_state(agent, rng)["parameters"]), replayed(agent, rng, (4,))["batch"]
+    agent, state, data, _ = replayed_case("dqn", 4)
+    params, batch = agent.layout.split(state["parameters"]), data["batch"]
     features = agent.policy.features(params, batch["observation"])
     value = agent.policy.outputs(params, features)[np.arange(4), batch["action"]]
     loss, report = agent.loss(params, batch, value + np.array([0.5, -0.5, 3.0, -5.0]), {})
@@ -58,9 +93,8 @@ def test_dqn_is_quadratic_near_the_target_and_linear_far_from_it():
 
 
 def test_terms_of_sac():
-    agent, rng = AGENTS["sac"](), np.random.default_rng(1)
-    state, data = starting_state(agent, rng), replayed(agent, rng, (8,))
-    params, target, noise = agent.layout.split(state["parameters"]), rng.standard_normal(8), data["noise"]["action"]
+    agent, state, data, target = replayed_case("sac")
+    params, noise = agent.layout.split(state["parameters"]), data["noise"]["action"]
     features = agent.policy.features(params, data["batch"]["observation"])
     mean, log_std = agent.policy.parameters_of_action(params, features)
     u = mean + np.exp(log_std) * noise
@@ -76,10 +110,21 @@ def test_terms_of_sac():
     np.testing.assert_allclose(report["metrics"], expected, rtol=1e-5)
 
 
+def test_the_temperature_that_is_given_and_the_entropy_aimed_at():
+    fixed = SAC(Spaces(BOX), **SETTINGS, entropy_coefficient="linear(0.2, 0.1)")
+    assert fixed.temperature(fixed.params, {"entropy_coefficient": 0.15}) == pytest.approx(0.15)
+    agent = SAC(Spaces(BOX), **SETTINGS, initial_entropy_coefficient=0.2, target_entropy=-5.0)
+    assert agent.temperature(agent.params, {}) == pytest.approx(0.2)
+    _, state, data, target = replayed_case("sac")
+    params = agent.layout.split(state["parameters"])
+    loss, report = agent.loss(params, data["batch"], target, data["noise"], {})
+    critic, actor, entropy = report["metrics"][:3]
+    assert loss == pytest.approx(critic + actor + params["log_temperature"][0] * (entropy + 5.0), rel=1e-5)
+
+
 def test_terms_of_td3():
-    agent, rng = AGENTS["td3"](), np.random.default_rng(1)
-    state, data = starting_state(agent, rng), replayed(agent, rng, (8,))
-    params, target, batch = agent.layout.split(state["parameters"]), rng.standard_normal(8), data["batch"]
+    agent, state, data, target = replayed_case("td3")
+    params, batch = agent.layout.split(state["parameters"]), data["batch"]
     features = agent.policy.features(params, batch["observation"])
     q = agent.policy.values(params, features, batch["action"])
     own = agent.policy.values(params, features, agent.policy.mode(params, batch["observation"])[0])[0]
@@ -89,8 +134,7 @@ def test_terms_of_td3():
 
 
 def test_target_of_td3_is_smoothed_within_its_clip():
-    agent, rng = AGENTS["td3"](), np.random.default_rng(1)
-    state, data = starting_state(agent, rng), replayed(agent, rng, (8,))
+    agent, state, data, _ = replayed_case("td3")
     params, batch, noise = agent.layout.split(state["target"]), data["batch"], {"target": 4.0 * data["noise"]["target"]}
     features = agent.policy.features(params, batch["next_observation"])
     smooth = np.clip(0.2 * noise["target"], -0.5, 0.5)
@@ -101,21 +145,82 @@ def test_target_of_td3_is_smoothed_within_its_clip():
 
 
 def test_discrete_sac_sums_over_actions():
-    agent, rng = AGENTS["discrete_sac"](), np.random.default_rng(1)
-    state, data = starting_state(agent, rng), replayed(agent, rng, (8,))
+    agent, state, data, _ = replayed_case("discrete_sac")
     params, frozen = agent.layout.split(state["parameters"]), agent.target_layout.split(state["target"])
     batch, alpha = data["batch"], np.exp(params["log_temperature"][0])
     after = agent.policy.features(params, batch["next_observation"])
-    logits = agent.policy.parameters_of_action(params, after)
-    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    p = softmax(agent.policy.parameters_of_action(params, after))
     least = np.minimum(*agent.policy.values(frozen, after))
     expected = batch["reward"] + batch["discount"] * np.sum(p * (least - alpha * np.log(p)), 1)
     np.testing.assert_allclose(agent.targets(state, batch, {}, {}), expected, rtol=1e-5)
 
 
-def test_tqc_leaves_out_the_highest_quantiles_of_all_critics_together():
-    agent, rng = AGENTS["tqc"](), np.random.default_rng(1)
+@pytest.mark.parametrize("name", ["discrete_sac", "discrete_sac masked"])
+def test_terms_of_discrete_sac(name):
+    agent, state, data, target = replayed_case(name)
+    params, batch = agent.layout.split(state["parameters"]), data["batch"]
+    features = agent.policy.features(params, batch["observation"])
+    n_allowed = np.full(8, 3) if features.mask is None else np.sum(features.mask, 1)
+    p = softmax(agent.policy.parameters_of_action(params, features))
+    log_p = np.log(np.where(p > 0.0, p, 1.0))
+    q, alpha = agent.policy.values(params, features), np.exp(params["log_temperature"][0])
+    expected = [
+        sum(0.5 * np.mean((one[np.arange(8), batch["action"]] - target) ** 2) for one in q),
+        np.mean(np.sum(p * (alpha * log_p - np.minimum(*q)), 1)), -np.mean(np.sum(p * log_p, 1)), alpha,
+    ]  # fmt: skip
+    aim = 0.5 * np.mean(np.log(n_allowed))
+    assert np.any(n_allowed < 3) == ("masked" in name) and agent.config.target_entropy_share == 0.5
+    assert agent.aim(features) == pytest.approx(aim, rel=1e-5)
+    loss, report = agent.loss(params, batch, target, {}, {})
+    np.testing.assert_allclose(report["metrics"][:4], expected, rtol=1e-5)
+    temperature_loss = params["log_temperature"][0] * (expected[2] - aim)
+    assert loss == pytest.approx(expected[0] + expected[1] + temperature_loss, rel=1e-5)
+
+
+def test_the_entropy_aimed_at_by_discrete_sac_can_be_given():
+    agent = find("discrete_sac")(Spaces(CASES["discrete_sac"][1]), **SETTINGS, target_entropy=0.7)
+    features = agent.policy.features(agent.params, np.zeros((2, 3), np.float32))
+    assert agent.aim(features) == 0.7
+
+
+@pytest.mark.parametrize("name, factor", [("sac", 0.5), ("td3", 1.0), ("discrete_sac", 0.5)])
+def test_importance_weights_weigh_the_errors_of_the_critics(name, factor):
+    agent, state, data, target = replayed_case(name)
+    params, weight = agent.layout.split(state["parameters"]), np.random.default_rng(2).uniform(0.1, 1.0, 8)
+    batch = data["batch"]
+    features = agent.policy.features(params, batch["observation"])
+    if name == "discrete_sac":
+        q = [one[np.arange(8), batch["action"]] for one in agent.policy.values(params, features)]
+    else:
+        q = agent.policy.values(params, features, batch["action"])
+    _, report = agent.loss(params, batch | {"weight": weight}, target, *loss_arguments(agent, data))
+    expected = sum(factor * np.mean(weight * (one - target) ** 2) for one in q)
+    assert report["metrics"][0] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["td3", "sac", "tqc"])
+def test_the_loss_of_the_actor_leaves_trunk_and_critics_alone(name, monkeypatch):
+    """Where they share a trunk: its memory is learned by the critics."""
+    algorithm, space, settings = CASES[name]
+    agent, rng = find(algorithm)(Spaces(space), **settings | GRU), np.random.default_rng(1)
     state, data = starting_state(agent, rng), replayed(agent, rng, (8,))
+    target = rng.standard_normal((8, 4) if name == "tqc" else 8)
+
+    def of_actor(params):
+        _, report = agent.loss(params, data["batch"], target, *loss_arguments(agent, data))
+        return report["metrics"][1], None
+
+    with holding_stopped_values(monkeypatch):
+        gradient = agent.layout.split(agent.layout.value_and_grad(of_actor, state["parameters"])[2])
+    size = {
+        group: max(np.abs(leaf).max() for leaf in tree.flatten(gradient[group])[0])
+        for group in ("encoder", "critics", "actor")
+    }
+    assert size["encoder"] == size["critics"] == 0.0 < size["actor"]
+
+
+def test_tqc_leaves_out_the_highest_quantiles_of_all_critics_together():
+    agent, state, data, _ = replayed_case("tqc")
     params, frozen = agent.layout.split(state["parameters"]), agent.target_layout.split(state["target"])
     batch, distribution = data["batch"], agent.policy.head.distribution
     after = agent.policy.features(params, batch["next_observation"])
@@ -126,3 +231,10 @@ def test_tqc_leaves_out_the_highest_quantiles_of_all_critics_together():
     soft = mixed - alpha * log_prob[:, None]
     expected = batch["reward"][:, None] + batch["discount"][:, None] * soft
     np.testing.assert_allclose(agent.targets(state, batch, data["noise"], {}), expected, rtol=1e-5)
+
+
+def test_a_risk_averse_actor_raises_the_worst_share():
+    """The worst half of three quantiles: the lowest whole, of the next half."""
+    agent, values = agent_of("tqc risk-averse"), tuple(np.random.default_rng(0).standard_normal((2, 4, 3)))
+    expected = np.mean([one @ [2 / 3, 1 / 3, 0.0] for one in values], 0)
+    np.testing.assert_allclose(agent.wanted(values), expected, rtol=1e-5)

@@ -1,11 +1,19 @@
-"""What keeps an update near the old policy: TRPO's line search against a loop, PPO's penalty against its rule."""
+"""What keeps an update near the old policy.
+
+TRPO's divergence and step by their definitions, its line search against a loop, PPO's penalty against its rule, and
+its stop.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from engines import require
+from loss_cases import AGENTS, SCALARS, loss_case, rollout, starting_state, update_case
+from parity import copied, single
 
 from rlzoo import PPO, TRPO, UserError
+from rlzoo.backend import tree
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +82,33 @@ def test_the_policy_stays_where_nothing_improves_or_the_region_has_shrunk_to_not
         np.testing.assert_array_equal(parameters, flat)
 
 
+@pytest.mark.parametrize("name", ["trpo", "trpo continuous"])
+def test_the_divergence_is_of_the_new_policy_from_the_old(name):
+    agent, _, (state, data) = loss_case(name)
+    params = agent.layout.split(state["parameters"])
+    old, new, kl = data["outputs"], agent.outputs(params, data), agent.policy.head.distribution.kl
+    expected, other = (np.average(kl(*pair), weights=data["weight"]) for pair in ((old, new), (new, old)))
+    assert abs(expected / other - 1.0) > 1e-3, "the two must differ here"
+    assert agent.divergence(params, data) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_full_step_is_the_natural_direction_at_the_edge_of_the_trust_region(monkeypatch):
+    """x with (F + damping I) x = −g, as long as ½ xᵀ (F + damping I) x = δ (appendix C)."""
+    engine = require("torch")  # whose second derivatives are exact
+    agent, update, arguments = update_case("trpo")
+    agent.config = agent.config.model_copy(update={"cg_steps": 15})
+    taken, search = [], agent.line_search
+    monkeypatch.setattr(agent, "line_search", lambda *given: taken.append(given) or search(*given))
+    update(*tree.map(engine.asarray, single(arguments)))
+    ((flat, full, _, batch, scalars),) = taken
+    product = agent.fisher_product(flat, full, batch)
+    gradient = agent.layout.value_and_grad(lambda params: agent.surrogate(params, batch), flat)[2]
+    product, gradient, full = (copied(engine)(x).astype(np.float64) for x in (product, gradient, full))
+    assert 0.5 * full @ product == pytest.approx(float(scalars["target_kl"]), rel=1e-3)
+    cosine = product @ gradient / np.linalg.norm(product) / np.linalg.norm(gradient)
+    assert cosine == pytest.approx(-1.0, abs=1e-3)
+
+
 def test_a_trust_region_may_shrink_and_is_never_negative():
     agent = TRPO("CartPole-v1", backend="numpy", target_kl="linear(0.02, 0)", steps=100)
     agent.steps = 75
@@ -90,3 +125,19 @@ def test_the_penalty_is_halved_below_and_doubled_above_its_band(divergence, fact
     """Schulman 2017, section 4: β / 2 where d < d_targ / 1.5, 2 β where d > 1.5 d_targ; here d_targ = 0.02."""
     agent = PPO("CartPole-v1", backend="numpy", objective="kl", kl_target=0.02)
     assert float(agent.adapted(np.float32(3.0), np.float32(divergence))) == pytest.approx(3.0 * factor)
+
+
+def test_no_step_of_ppo_follows_one_that_went_too_far():
+    """One that did is not undone: the next finds it, and is not taken, nor any after it."""
+    agent, rng = AGENTS["ppo discrete"](), np.random.default_rng(2)
+    state, data = starting_state(agent, rng), rollout(agent, rng)
+    minibatches, scalars = np.array([np.arange(8)] * 5, np.int32), SCALARS | {"learning_rate": 0.1}
+
+    def after(n, target_kl):
+        agent.config = agent.config.model_copy(update={"target_kl": target_kl})
+        return agent.update(state, data, minibatches[:n], scalars)[0]["parameters"]
+
+    one = after(1, 1e-9)
+    assert np.abs(one - state["parameters"]).max() > 0.01
+    np.testing.assert_array_equal(after(5, 1e-9), one)
+    assert np.abs(after(5, 1e9) - one).max() > 0.01
