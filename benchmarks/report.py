@@ -17,9 +17,11 @@ def page(report: dict[str, Any]) -> str:
         "Steps a second of `learn` after the first update: median (lowest–highest) of the repeats, each in a process",
         "of its own, contenders taking turns. Ratio: to the faster row of Stable-Baselines3, or of its contrib.",
         "Target: the ratio that this project set itself, reached or not, where it set one. First:",
-        "what the first update costs beyond an ordinary one (tracing, compiling; JAX reads it from its cache on disk",
-        "after the first repeat). Whole: the process, from its start to its end. Floor: the environments alone and the",
-        "matrix products of the updates alone, each shape at the best rate measured here, on one core and on all.", "",
+        "what the first update costs beyond an ordinary one (tracing, compiling). JAX, TensorFlow and MindSpore read",
+        "what they compiled from disk after the first repeat, so rows measured once may be cold. Whole: the process,",
+        "from its start to its end. Floor: the environments alone and the matrix products of the updates alone, each",
+        "shape at the best rate measured here, on one core and on all. With 8 CartPoles, rlzoo steps CartPole's own",
+        "vector form where `vectorization` chooses it (`auto` does); the peers step copies, one after another.", "",
     ]  # fmt: skip
     for job, part in report.get("jobs", {}).items():
         lines += _job(job, part, report.get("floor", {}).get(job), report["dates"])
@@ -57,14 +59,19 @@ def _job(job: str, part: dict[str, Any], floor: dict[str, Any] | None, dates: di
             continue
         ratio = f"{row['ratio']:.2f}" if row["ratio"] else ""
         target = f"≥ {row['target']:g}" if row["target"] else ""
-        spread = f"{row['steps_per_second']:,.0f} ({row['lowest']:,.0f}–{row['highest']:,.0f})"
         rates = [known[cores]["steps_per_second"] for cores in ("one_core", "all_cores")] if known else []
         shares = ", ".join(f"{row['steps_per_second'] / rate:.0%}" for rate in rates)
         lines.append(
-            f"| {name} | {spread} | {ratio} | {target} | {shares} | {row['threads']} "
+            f"| {name} | {_rate(row)} | {ratio} | {target} | {shares} | {row['threads']} "
             f"| {row['first_iteration_seconds']:.1f} | {row['whole_seconds']:.1f} | {row['peak_mib']:.0f} |"
         )
     return [*lines, ""]
+
+
+def _rate(row: dict[str, Any]) -> str:
+    """Steps a second, with the lowest and highest where there were repeats."""
+    spread = f" ({row['lowest']:,.0f}–{row['highest']:,.0f})" if row.get("repeats", 1) > 1 else ""
+    return f"{row['steps_per_second']:,.0f}{spread}"
 
 
 def _solve(rows: dict[str, Any]) -> list[str]:
@@ -132,16 +139,18 @@ def _gpu(part: dict[str, Any] | None) -> list[str]:
         "## On a GPU", "",
         f"By `python -m benchmarks.gpu` on one {part['device']} and {part['cores']} cores, Python {part['python']};",
         f"{versions}.",
-        "The images are 84 × 84 × 4 bytes, drawn beforehand, so that it is learning that is measured.",
+        "The images are 84 × 84 × 4 bytes, drawn beforehand, so that it is learning that is measured. Repeats: how",
+        "often a row was measured, each in a process of its own; with more than one, the median (lowest–highest).",
     ]  # fmt: skip
     for job, measured in part["jobs"].items():
         settings = ", ".join(f"{k} {v}" for k, v in measured["settings"].items())
-        lines += ["", f"**{job}**: {settings}", "", "| | steps/s | ratio | first, s |", "|---|---|---|---|"]
+        lines += ["", f"**{job}**: {settings}", "", "| | steps/s | repeats | ratio | first, s |"]
+        lines.append("|---|---|---|---|---|")
         for name, row in measured["results"].items():
             if "error" in row:
-                lines.append(f"| {name} | failed: {row['error']} | | |")
+                lines.append(f"| {name} | failed: {row['error']} | | | |")
                 continue
-            spread = f"{row['steps_per_second']:,.0f} ({row['lowest']:,.0f}–{row['highest']:,.0f})"
             ratio = f"{row['ratio']:.2f}" if row["ratio"] else ""
-            lines.append(f"| {name} | {spread} | {ratio} | {row['first_iteration_seconds']:.1f} |")
+            repeats, first = row.get("repeats", 1), row["first_iteration_seconds"]
+            lines.append(f"| {name} | {_rate(row)} | {repeats} | {ratio} | {first:.1f} |")
     return lines

@@ -213,7 +213,9 @@ def summary(job: Job, rows: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
             "repeats": len(good),
         }  # fmt: skip
     shared = job.peer if job.library else job.rlzoo
-    settings = {"steps": job.steps, **shared, **job.policy_settings, "hidden": list(job.hidden)}
+    settings = {
+        "steps": job.steps, "n_envs": job.n_envs, **shared, **job.policy_settings, "hidden": list(job.hidden)
+    }  # fmt: skip
     return {"settings": settings, "results": table}
 
 

@@ -18,9 +18,10 @@ def test_what_a_gpu_measured_is_on_the_page():
     text = page(report | {"gpu": on | {"jobs": jobs}, "dates": report["dates"] | {"gpu": "2026-01-02"}})
     section = text[text.index("## On a GPU") :]
     assert "one A GPU and 16 cores" in section and "jax 0.11.2" in section and "2026-01-02" in section
-    assert "batch_size 4096" in section
-    assert "| rlzoo jax | 4,000 (3,000–5,000) | 4.00 | 3.2 |" in section
-    assert "| rlzoo torch | failed: no such device | | |" in section
+    assert "n_envs 1" in section and "batch_size 4096" in section
+    assert "| rlzoo jax | 4,000 (3,000–5,000) | 3 | 4.00 | 3.2 |" in section
+    assert "| rlzoo torch | failed: no such device | | | |" in section
+    assert "| sb3 | 1,000 | 1 | 1.00 | 3.2 |" in section, "one measurement has no range"
 
 
 def test_without_one_the_page_says_so():
