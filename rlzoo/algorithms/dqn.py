@@ -152,7 +152,10 @@ class DQN(OffPolicyAgent):
         return ops.reshape(outputs, (*leading, *outputs.shape[1:]))
 
     def targets(self, state: dict[str, Any], batch: dict[str, Any], noise: dict[str, Any]) -> Array:
-        """y = r + γ (1 − terminated) Q_target(s′, a′), with a′ the online network's choice (van Hasselt, eq. 4)."""
+        """y = r + γ (1 − terminated) Q_target(s′, a′).
+
+        a′ is the online network's choice with `double` (van Hasselt, eq. 4), else the target's own.
+        """
         policy, seen = self.policy, batch["next_observation"]
         outputs = batch["next_outputs"] if "next_outputs" in batch else self.target_outputs(state, batch, noise)
         chooser = outputs

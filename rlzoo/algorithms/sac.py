@@ -105,7 +105,10 @@ class SAC(OffPolicyAgent):
         return ops.exp(ops.sum(params["log_temperature"]))
 
     def targets(self, state: dict[str, Any], batch: dict[str, Any], noise: dict[str, Array], scalars: Any) -> Array:
-        """y = r + γ (1 − terminated) (min_i Q_i(s′, a′) − α log π(a′ | s′)), a′ from the policy (eq. 3 and 5)."""
+        """y = r + γ (1 − terminated) (q − α log π(a′ | s′)), with a′ from the policy (eq. 3 and 5).
+
+        q is what `judged` takes of the target's critics: SAC's min_i Q_i(s′, a′).
+        """
         params, policy = self.layout.split(state["parameters"]), self.policy
         target = self.target_layout.split(state["target"])
         seen = batch["next_observation"]
@@ -118,7 +121,8 @@ class SAC(OffPolicyAgent):
              scalars: Any) -> tuple[Array, Any]:  # fmt: skip
         """J_Q + J_π + J(α), each a function of its own parameters.
 
-        J_Q = Σ_i ½ (Q_i(s, a) − y)² (eq. 5); J_π = α log π(a | s) − min_i Q_i(s, a) with a from the policy (eq. 9).
+        J_Q is the sum over critics of `error`, SAC's ½ (Q_i(s, a) − y)² (eq. 5); J_π = α log π(a | s) − q with a from
+        the policy (eq. 9), where q is what is `wanted`, SAC's min_i Q_i(s, a).
         """
         policy, weight, valid = self.policy, batch.get("weight"), batch.get("valid")
         features = policy.features(params, batch["observation"], through_time=True)
