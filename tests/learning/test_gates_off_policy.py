@@ -1,7 +1,13 @@
-"""Learning gates of the off-policy algorithms: each reaches a return that a broken one misses, on every seed.
+"""Learning gates of the off-policy algorithms: each reaches a return that the broken ones below miss, on every seed.
 
 The seeds were fixed before any run; what is tuned is tuned on seeds 0 to 9. DQN's and SAC's own gates stand in
-`test_gates.py`; here are those of DQN's switches, one at a time.
+`test_gates.py`.
+
+DQN's switches, one at a time, are smoke tests: that it learns at all with each. One that does nothing may pass, such as
+dueling or prioritized. What each does is held in tests/nn by `test_layer_definitions.py` (dueling, noisy) and
+`test_return_distributions.py`, in tests/buffers by `test_priorities.py` and `test_replay.py` (n-step returns too), in
+tests/algorithms by `test_losses_by_hand.py` (importance weights), `test_faults_of_learning.py` (noise of the target)
+and `test_schedules_and_exploration.py`.
 
 Broken ones, on seed 101: an actor that goes down its critic's slope, γ = 0, a target network that never moves. TD3 ends
 at -1744, -1410 and -1656; TQC at -1827 and -1432 with the first two; no evaluation
@@ -25,7 +31,7 @@ GATES = {  # algorithm, what it is given, environment, mean return of 20 evaluat
 }
 SEEDS = {"jax": (101, 102, 103), "torch": (101,), "tensorflow": (101,), "mindspore": (101,)}
 
-SWITCHES = {  # of DQN, and what is set with them
+SWITCHES = {  # of DQN, and what is set with them; that each learns at all
     "dueling": {},
     "prioritized": {},
     "n_step": {"n_step": 3},
