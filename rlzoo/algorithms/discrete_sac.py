@@ -79,7 +79,7 @@ class DiscreteSAC(SAC):
         metrics = ops.stack([critic_loss, actor_loss, entropy, alpha, ops.mean(values[0])])
         return critic_loss + actor_loss + temperature_loss, self.report(metrics, values[0] - target)
 
-    def aim(self, features: Any, valid: Array | None) -> Array:
+    def aim(self, features: Any, valid: Array | None = None) -> Array:
         """The entropy aimed at: a share of that of the uniform policy over what is allowed, averaged."""
         c = self.config
         if c.target_entropy is not None:
