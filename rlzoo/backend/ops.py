@@ -2,9 +2,10 @@
 
 Each acts on what it is given: NumPy arrays give NumPy arrays, torch tensors give torch tensors. The engine is found by
 the type of the arguments (cached); there are no wrapper objects and there is no global mode, so two engines can live in
-one process. `+ - * / ** @ < > ==` may be used directly on arrays, and Python numbers mix with them. Types mix on some
-engines only: where a bool or an int32 is to meet a float, `astype` it first. NumPy's arrays mix with an engine's, but
-beside an operator that is not compiled: there, `asarray` them.
+one process. `+ - * / ** @ < <= > >= == !=` may be used directly on arrays, and Python numbers mix with them. So do
+bools, as 0 and 1, which `& | ~` combine. Other types mix on some engines only: where an int32 is to meet a float,
+`astype` it first. NumPy's arrays mix with an engine's. Beside an operator that is not compiled not all of this holds:
+there, `astype` bools and `asarray` NumPy's arrays. NumPy's own functions take no array of a compiled function.
 
 Verbs that act on functions are at the end: `value_and_grad` and `fold`.
 """
