@@ -26,6 +26,8 @@ from rlzoo.backend.source import Module
 
 PRODUCT = ops.MatMul()
 equal, abs, exp, log, sqrt, square = ops.equal, ops.abs, ops.exp, ops.log, ops.sqrt, ops.square
+not_equal, less_equal, greater_equal = ops.not_equal, ops.less_equal, ops.greater_equal  # recorded, as the next
+bitwise_and, bitwise_or = ops.bitwise_and, ops.bitwise_or
 WIDE = 256 * 128  # numbers of a matrix, above which it is faster to repeat a vector than to have it broadcast
 
 
@@ -97,6 +99,10 @@ def greater(x, y):
 
 def negative(x):
     return -x
+
+
+def bitwise_invert(x):
+    return ops.logical_not(x) if x.dtype == ms.bool_ else -1 - x
 
 
 def tanh(x):

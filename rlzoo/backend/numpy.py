@@ -6,10 +6,13 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from rlzoo.backend import tree
+from rlzoo.errors import UserError
 
 add, subtract, multiply, divide, power = np.add, np.subtract, np.multiply, np.divide, np.power
 minimum, maximum, where = np.minimum, np.maximum, np.where
 equal, less, greater = np.equal, np.less, np.greater
+not_equal, less_equal, greater_equal = np.not_equal, np.less_equal, np.greater_equal  # recorded operators, as the next
+bitwise_and, bitwise_or, bitwise_invert = np.bitwise_and, np.bitwise_or, np.invert
 abs, negative, exp, log, sqrt, square, tanh = np.abs, np.negative, np.exp, np.log, np.sqrt, np.square, np.tanh
 matmul, permute_dims, expand_dims, broadcast_to = np.matmul, np.transpose, np.expand_dims, np.broadcast_to
 concat, stack, zeros_like, take = np.concatenate, np.stack, np.zeros_like, np.take
@@ -86,6 +89,15 @@ def astype(x, dtype):
 def asarray_like(value, like=None):
     value = np.asarray(value)
     return value.astype(NARROW.get(value.dtype.char, value.dtype), copy=False)
+
+
+def counted(name, x, y, kind, cast):
+    """x and y for the op of this name: of a bool and a number, the bool as 0 and 1 of the number's type."""
+    kinds = kind(x), kind(y)
+    if kinds == ("b", "b") and name in ("add", "subtract"):
+        raise UserError(f"{name} of two bools is not the same on every engine: ops.astype them, or use | or &")
+    dtype = {"f": "float32", "i": "int32"}.get("".join(kinds).replace("b", ""))
+    return [cast(each, dtype) if of_it == "b" and dtype else each for each, of_it in zip((x, y), kinds, strict=True)]
 
 
 def from_the_start(indices, x, axis):

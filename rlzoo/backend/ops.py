@@ -2,9 +2,10 @@
 
 Each acts on what it is given: NumPy arrays give NumPy arrays, torch tensors give torch tensors. The engine is found by
 the type of the arguments (cached); there are no wrapper objects and there is no global mode, so two engines can live in
-one process. `+ - * / ** @ < > ==` may be used directly on arrays, and Python numbers mix with them. Types mix on some
-engines only: where a bool or an int32 is to meet a float, `astype` it first. NumPy's arrays mix with an engine's, but
-beside an operator that is not compiled: there, `asarray` them.
+one process. `+ - * / ** @ < <= > >= == !=` may be used directly on arrays, and Python numbers mix with them. So do
+bools, as 0 and 1, which `& | ~` combine. Other types mix on some engines only: where an int32 is to meet a float,
+`astype` it first. NumPy's arrays mix with an engine's. Beside an operator that is not compiled not all of this holds:
+there, `astype` bools and `asarray` NumPy's arrays. NumPy's own functions take no array of a compiled function.
 
 Verbs that act on functions are at the end: `value_and_grad` and `fold`.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rlzoo.backend import tree
+from rlzoo.backend import checks, tree
 from rlzoo.backend.dispatch import backend_of
 from rlzoo.backend.numpy import from_the_start
 
@@ -302,7 +303,7 @@ def value_and_grad(
     the gradients may be differentiated again, the auxiliary tree may not. On NumPy the gradient is by central finite
     differences, exact to about 1e-9 in float64: the reference of every parity test, not something to train with.
     """
-    return backend_of(*arrays).value_and_grad(function, list(arrays))
+    return backend_of(*arrays).value_and_grad(checks.loss(function), list(arrays))
 
 
 def fold(
@@ -311,14 +312,8 @@ def fold(
     """Apply a pure step over the leading axis of `inputs`: the last carry, and each step's output stacked.
 
     `step(carry, input, constants) -> (carry, output)`, all trees of arrays. It must read arrays from its arguments
-    only, and keep the carry's shapes. `output` may be None.
+    only, and keep the carry's shapes. `output` may be None. Raises UserError where the inputs differ in length.
     """
-
-    def checked(state: Any, x: Any, constants: Any) -> tuple[Any, Any]:
-        new, output = step(state, x, constants)
-        if tree.flatten(new)[1] != tree.flatten(carry)[1]:
-            raise TypeError("a fold's step must return a carry of the structure it was given, dicts in the same order")
-        return new, output
-
+    checks.inputs(inputs)
     leaves, _ = tree.flatten((carry, inputs, constants))
-    return backend_of(*leaves).fold(checked, carry, inputs, constants)
+    return backend_of(*leaves).fold(checks.step(step, carry), carry, inputs, constants)

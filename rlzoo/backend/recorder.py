@@ -16,16 +16,16 @@ import numpy as np
 
 from rlzoo.backend import numpy as reference
 from rlzoo.backend import ops, tree
+from rlzoo.backend.operators import Operators
 from rlzoo.errors import UserError
 
 INDICES = int | np.integer | slice | type(None) | type(Ellipsis)
 
 
-class Node:
+class Node(Operators):
     """A recorded array: NumPy's value of it and the program it is computed in."""
 
     __slots__ = ("program", "value")
-    __array_ufunc__ = None  # let `ndarray + node` come to __radd__
 
     def __init__(self, program: Program, value: Any):
         self.program, self.value = program, np.asarray(value)
@@ -40,14 +40,8 @@ class Node:
                 raise UserError(f"[…] takes whole numbers and slices, not {part!r}: use ops.take")
         return emit("getitem", self, Constant(key), value=self.value[key])
 
-    def __bool__(self):
-        raise TypeError("a value inside a compiled function is not known in Python: use ops.where instead of if")
-
     def __len__(self):
         return len(self.value)
-
-    def __neg__(self):
-        return negative(self)  # type: ignore[name-defined]  # noqa: F821
 
 
 @dataclass(frozen=True)
@@ -168,14 +162,26 @@ def _recorded(name: str) -> Callable[..., Any]:
     run = getattr(reference, name)
 
     def op(*arguments: Any) -> Any:
+        if name in ("add", "subtract", "multiply", "divide"):
+            x, y = arguments
+            arguments = tuple(reference.counted(name, x, y, _kind, _astype))
         return emit(name, *arguments, value=run(*(value_of(argument) for argument in arguments)))
 
     op.__name__ = name
     return op
 
 
+def _kind(x: Any) -> str:
+    return np.asarray(value_of(x)).dtype.kind
+
+
+def _astype(x: Any, dtype: str) -> Any:
+    return globals()["astype"](x, dtype) if isinstance(x, Node) else reference.astype(x, dtype)
+
+
 RECORDED = (
     "add", "subtract", "multiply", "divide", "power", "minimum", "maximum", "where", "equal", "less", "greater",
+    "not_equal", "less_equal", "greater_equal", "bitwise_invert", "bitwise_and", "bitwise_or",
     "abs", "negative", "exp", "log", "sqrt", "square", "tanh", "sigmoid", "softplus", "relu",
     "sum", "mean", "max", "argmax", "sort", "logsumexp", "log_softmax", "softmax", "reshape", "permute_dims",
     "expand_dims", "squeeze", "broadcast_to", "concat", "stack", "astype", "zeros_like", "stop_gradient", "matmul",
@@ -202,21 +208,6 @@ def asarray_like(value: Any, like: Node) -> Any:
         return value
     value = reference.asarray_like(value)
     return emit("constant", Constant(value), like, value=value)
-
-
-def _operator(name: str, swapped: bool) -> Callable[[Any, Any], Any]:
-    op = globals()[name]
-    return (lambda self, other: op(other, self)) if swapped else (lambda self, other: op(self, other))
-
-
-_ARITHMETIC = {
-    "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "matmul": "matmul", "pow": "power",
-}  # fmt: skip
-for _symbol, _name in _ARITHMETIC.items():
-    setattr(Node, f"__{_symbol}__", _operator(_name, swapped=False))
-    setattr(Node, f"__r{_symbol}__", _operator(_name, swapped=True))
-for _symbol, _name in {"lt": "less", "gt": "greater", "eq": "equal"}.items():
-    setattr(Node, f"__{_symbol}__", _operator(_name, swapped=False))
 
 
 # ---- the verbs -------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import sys
@@ -18,7 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if "cache_directory" in os.env
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python.xla import dynamic_update_slice
 
-add, subtract, multiply, power = tf.add, tf.subtract, tf.multiply, tf.pow
+power = tf.pow
 minimum, maximum, where = tf.minimum, tf.maximum, tf.where
 equal, less, greater = tf.equal, tf.less, tf.greater
 abs, negative, exp, log, sqrt, square, tanh = (
@@ -32,6 +33,35 @@ matmul, reshape, permute_dims, expand_dims, broadcast_to = (
 squeeze, zeros_like, stack, split = tf.squeeze, tf.zeros_like, tf.stack, tf.split
 stop_gradient = tf.stop_gradient
 LONG = 32_768  # numbers in a joined vector
+
+
+def _counting(operation, name):
+    """`operation` of two arrays or numbers, for which a bool beside numbers is 0 or 1, as it is on other engines.
+
+    TensorFlow refuses most of it, and takes the product of a bool and a number for a logical "and".
+    """
+
+    @functools.wraps(operation)
+    def counting(x, y, *arguments, **keywords):
+        if _is_bool(x) or _is_bool(y):
+            x, y = (_floating(x), _floating(y)) if name == "divide" else reference.counted(name, x, y, _kind, astype)
+        return operation(x, y, *arguments, **keywords)
+
+    return counting
+
+
+def _is_bool(x):
+    return isinstance(x, tf.Tensor) and x.dtype == tf.bool
+
+
+def _kind(x):
+    return np.dtype(x.dtype.as_numpy_dtype).kind if isinstance(x, tf.Tensor) else np.asarray(x).dtype.kind
+
+
+for _method, _op in {"add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide"}.items():
+    for _name in (f"__{_method}__", f"__r{_method}__"):  # without bools they are TensorFlow's own
+        setattr(tf.Tensor, _name, _counting(getattr(tf.Tensor, _name), _op))
+add, subtract, multiply = (_counting(getattr(tf, _op), _op) for _op in ("add", "subtract", "multiply"))
 
 
 def divide(x, y):

@@ -29,6 +29,8 @@ add, subtract, multiply, divide, power = (
     operator.add, operator.sub, operator.mul, operator.truediv, operator.pow,
 )  # fmt: skip
 equal, less, greater = torch.eq, torch.lt, torch.gt
+not_equal, less_equal, greater_equal = torch.ne, torch.le, torch.ge  # recorded operators, as the next
+bitwise_and, bitwise_or, bitwise_invert = torch.bitwise_and, torch.bitwise_or, torch.bitwise_not
 abs, negative, exp, log, sqrt, square = torch.abs, torch.neg, torch.exp, torch.log, torch.sqrt, torch.square
 sigmoid, softplus, relu = torch.sigmoid, torch.nn.functional.softplus, torch.relu
 matmul, reshape, permute_dims, expand_dims, broadcast_to = (

@@ -40,9 +40,12 @@ INITIALIZERS: dict[str, Initializer] = {
 class Layer:
     """What every layer offers. Subclasses become frozen dataclasses by themselves."""
 
+    _has_own_init = False  # then what it keeps is in no field to compare
+
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
-        dataclass(frozen=True, eq="__init__" not in vars(cls))(cls)  # what an __init__ keeps is in no field to compare
+        cls._has_own_init = cls._has_own_init or "__init__" in vars(cls)  # or one above, which it is made by as well
+        dataclass(frozen=True, init=not cls._has_own_init, eq=not cls._has_own_init)(cls)
 
     def init(self, rng: np.random.Generator, shape: Shape) -> Params:
         """Initial parameters for examples of this shape. Without parameters: an empty dict."""

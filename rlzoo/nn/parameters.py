@@ -13,14 +13,14 @@ Array = Any
 
 
 class Layout:
-    """Where each named array of a nested dict lies in the flat vector."""
+    """Where each named array of a tree of dicts, lists and tuples lies in the flat vector; its name is its path."""
 
     def __init__(self, params: dict[str, Any]):
         leaves, self.structure = tree.flatten(params)
         self.shapes = tuple(np.shape(leaf) for leaf in leaves)
         self.sizes = tuple(int(np.prod(shape)) for shape in self.shapes)
         self.size = sum(self.sizes)
-        self.names = tuple(_names(params))
+        self.names = tuple(tree.paths(params))
 
     def flatten(self, params: dict[str, Any]) -> np.ndarray:
         """The flat vector of these arrays, NumPy float32."""
@@ -80,15 +80,8 @@ class Layout:
 
     def range(self, *groups: str) -> tuple[int, int]:
         """First and last-plus-one position of all that lies under these neighbouring top-level names."""
-        inside = [i for i, name in enumerate(self.names) if name.split(".")[0] in groups]
+        inside = [i for i, name in enumerate(self.names) if name.split("/")[0] in groups]
         if not inside or inside != list(range(inside[0], inside[-1] + 1)):
-            raise ValueError(f"{groups} do not lie side by side in {sorted({n.split('.')[0] for n in self.names})}")
+            raise ValueError(f"{groups} do not lie side by side in {sorted({n.split('/')[0] for n in self.names})}")
         start = sum(self.sizes[: inside[0]])
         return start, start + sum(self.sizes[inside[0] : inside[-1] + 1])
-
-
-def _names(params: dict[str, Any], prefix: str = "") -> list[str]:
-    names = []
-    for key, value in params.items():
-        names += _names(value, f"{prefix}{key}.") if isinstance(value, dict) else [prefix + key]
-    return names

@@ -73,6 +73,9 @@ class Head:
                     return bounded.reshape(shape).astype(dtype, copy=False)
 
                 return scaled
+            case other:
+                own = _method(other, "to_env", "(action, space), which makes actions [N, *shape] the environment's")
+                return lambda action: own(action, space)
 
     def random(self, rng: np.random.Generator, batch: tuple[int, ...]) -> np.ndarray:
         """Uniform actions `[*batch, *shape]`, of the distribution's own kind."""
@@ -85,12 +88,22 @@ class Head:
                 return rng.integers(2, size=(*batch, count), dtype=np.int32)
             case SquashedGaussian(count):
                 return rng.uniform(-1.0, 1.0, (*batch, count)).astype(np.float32)
-            case _:
-                return rng.standard_normal((*batch, self.distribution.size), np.float32)
+            case Gaussian(count):
+                return rng.standard_normal((*batch, count), np.float32)
+            case other:
+                own = _method(other, "random", "(rng, batch), which draws actions [*batch, *shape] to begin with")
+                return own(rng, batch)
 
     def random_among(self, noise: Any, mask: np.ndarray) -> np.ndarray:
         """Uniform actions among those that `mask` `[N, choices]` allows, by the noise of a sample."""
         return self.distribution.sample(allowed(np.zeros(mask.shape, np.float32), mask), noise)
+
+
+def _method(distribution: Any, name: str, what: str) -> Callable[..., np.ndarray]:
+    """What a distribution that is none of the library's says for itself; raises UserError where it does not."""
+    if not hasattr(distribution, name):
+        raise UserError(f"{type(distribution).__name__} has no {name}: give it {name}{what}")
+    return getattr(distribution, name)
 
 
 def allowed(logits: Array, mask: Array | None) -> Array:

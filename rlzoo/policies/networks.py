@@ -102,6 +102,9 @@ class ActorCritic(StochasticPolicy):
         if isinstance(self.head.distribution, Gaussian):
             size: Any = self.head.distribution.count if self.sde_every is None else self.sde_size
             params["log_std"] = np.full(size, self.log_std, np.float32)
+        elif self.sde_every is not None:
+            kind = type(self.head.distribution).__name__
+            raise UserError(f"state-dependent exploration is of a Gaussian, not of a {kind}: set sde = false")
         return params | {"critic": self.critic.init(rng, shape)}
 
     def parameters_of_action(self, params: Params, features: Features) -> Any:

@@ -98,10 +98,23 @@ class OffPolicyAgent(Agent):
     def update(self, state: dict[str, Any], inputs: Any, scalars: Any) -> Any:
         """K gradient steps: the state, the mean of their metrics, and with priorities each row's TD error `[K, B]`."""
         state, report = ops.fold(self.gradient_step, state, inputs, scalars)
+        wanted = ["metrics", "td_error"] if self.config.prioritized else ["metrics"]
+        given = list(report) if isinstance(report, dict) else "no dict"
+        if not set(wanted) <= set(given):
+            raise UserError(f"gradient_step reports {given}, not {wanted}: report by self.report(metrics, td_error)")
+        if self.config.prioritized:
+            shape, rows = tuple(report["td_error"].shape[1:]), tuple(inputs["batch"]["reward"].shape[1:])
+            if shape != rows:
+                raise UserError(f"the TD error has shape {shape}, not {rows}: report one number for each row")
         return state, report | {"metrics": ops.mean(report["metrics"], 0)}
 
     def report(self, metrics: Array, td_error: Array) -> dict[str, Array]:
-        """What a gradient step says: its metrics, and where priorities want it the TD error of each row, `[B]`."""
+        """What a gradient step says: its metrics, and where priorities want it the TD error of each row, `[B]`.
+
+        Raises UserError where there is not one error a row, which would give rows each other's priorities.
+        """
+        if len(td_error.shape) != 1:
+            raise UserError(f"the TD error has shape {tuple(td_error.shape)}, not (B,): report one number for each row")
         return {"metrics": metrics} | ({"td_error": td_error} if self.config.prioritized else {})
 
     @property

@@ -60,6 +60,26 @@ def test_an_init_of_ones_own_keeps_layers_apart():
     assert [Zeros(units).output_shape((3,)) for units in (4, 7)] == [(4,), (7,)]
 
 
+def test_a_layer_below_one_with_an_init_of_its_own():
+    class Scaled(Layer):
+        def __init__(self, factor):
+            object.__setattr__(self, "factor", factor)
+
+        def __call__(self, params, x):
+            return x * self.factor
+
+    class Shifted(Scaled):
+        def __call__(self, params, x):
+            return super().__call__(params, x) + 1.0
+
+    class Doubled(Shifted):
+        def __init__(self):
+            super().__init__(2.0)
+
+    assert [layer({}, 5.0) for layer in (Scaled(3.0), Shifted(3.0), Doubled())] == [15.0, 16.0, 11.0]
+    assert Shifted(3.0) != Shifted(3.0)  # as before: only fields tell that two are the same
+
+
 def test_names_that_are_none_are_refused_with_the_valid_ones():
     with pytest.raises(UserError, match=r"unknown activation 'gelu'.* \(valid: tanh, relu, sigmoid, softplus\)"):
         nn.mlp((4,), activation="gelu")

@@ -18,9 +18,17 @@ LAYOUT = nn.Layout(PARAMS)
 
 
 def test_names_sizes_and_ranges():
-    assert LAYOUT.names == ("actor.0.kernel", "actor.0.bias", "log_alpha", "critic.kernel")
+    assert LAYOUT.names == ("actor/0/kernel", "actor/0/bias", "log_alpha", "critic/kernel")
     assert LAYOUT.shapes == ((2, 3), (3,), (), (2, 1)) and LAYOUT.sizes == (6, 3, 1, 2) and LAYOUT.size == 12
     assert [LAYOUT.range(group) for group in ("actor", "log_alpha", "critic")] == [(0, 9), (9, 10), (10, 12)]
+
+
+def test_lists_have_a_name_for_each_of_their_arrays(engine):
+    params = {"encoder": {"kernels": [np.zeros(2), np.ones((3, 1))]}, "critics": (np.arange(4.0),), "t": np.zeros(1)}
+    layout = nn.Layout(params)
+    assert layout.names == ("encoder/kernels/0", "encoder/kernels/1", "critics/0", "t")
+    assert [layout.range(*group) for group in (["critics"], ["encoder", "critics"])] == [(5, 9), (0, 9)]
+    assert_close(compiled(engine, layout.split, layout.flatten(params)), params, 0.0)
 
 
 def test_flatten_orders_by_name_and_is_float32():

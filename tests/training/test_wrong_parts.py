@@ -8,6 +8,7 @@ import pytest
 from environments import BitFlipping, FewAllowed, PartsOfAll, copies
 
 from rlzoo import A2C, DQN, PPO, SAC, DiscreteSAC
+from rlzoo.backend import ops
 from rlzoo.errors import UserError
 
 OBSERVATION, PAIR = np.float32([1.0, 0.0]), np.float32([[1.0, 0.0], [0.0, 1.0]])
@@ -131,3 +132,42 @@ def test_memory_is_of_each_episode(recurrent):
     assert abs(said(memory)[1] - said(fresh)[1]) > 1e-4
     memory.reset()
     np.testing.assert_array_equal(said(memory), said(fresh))
+
+
+def reporting(change, parent=DQN):
+    """An agent whose loss reports what `change` makes of (report, what it calls, metrics, TD error)."""
+
+    class Reporting(parent):
+        name = parent.name
+
+        def loss(self, params, batch, target, *further):
+            loss, report = super().loss(params, batch, target, *further)
+            return loss, change(self.report, report["metrics"], target)
+
+    return Reporting
+
+
+REPORTS = {  # what a loss reports → a piece of what is said
+    "all pairs": (lambda report, metrics, y: report(metrics, y[:, None] - y), r"has shape \(8, 8\), not \(B,\)"),
+    "two a row": (lambda report, metrics, y: report(metrics, ops.stack([y, y], -1)), r"has shape \(8, 2\), not \(B,\)"),
+    "the mean": (lambda report, metrics, y: report(metrics, ops.mean(y)), r"has shape \(\), not \(B,\)"),
+    "by hand": (lambda report, metrics, y: metrics, r"report by self\.report\(metrics, td_error\)"),
+}
+
+
+@pytest.mark.parametrize("prioritized", [True, False])
+@pytest.mark.parametrize("name", REPORTS)
+def test_a_report_that_is_not_one_error_a_row_is_refused(backend, name, prioritized):
+    """Even where nothing is prioritized: a target that was broadcast is learned from else."""
+    change, said = REPORTS[name]
+    tiny = TINY | dict(backend=backend, batch_size=8, learning_starts=8, train_freq=8, prioritized=prioritized)
+    with pytest.raises(UserError, match=said):
+        reporting(change)("CartPole-v1", **tiny).learn(16)
+
+
+def test_priorities_want_an_error_of_every_row():
+    tiny = TINY | dict(batch_size=8, learning_starts=8, train_freq=8, prioritized=True)
+    with pytest.raises(UserError, match=r"reports \['metrics'\], not \['metrics', 'td_error'\]: report by self"):
+        reporting(lambda report, metrics, y: {"metrics": metrics})("CartPole-v1", **tiny).learn(16)
+    with pytest.raises(UserError, match=r"has shape \(4,\), not \(8,\): report one number for each row"):
+        reporting(lambda report, metrics, y: report(metrics, y[:4]))("CartPole-v1", **tiny).learn(16)
