@@ -10,7 +10,7 @@ import pytest
 from engines import require
 from tiny_agents import OFF
 
-from rlzoo import DQN
+from rlzoo import DQN, UserError
 from rlzoo.backend import ops, tree
 from rlzoo.nn import Activation, Layer, Sequential
 from rlzoo.policies import QNetwork
@@ -88,3 +88,73 @@ def test_a_copy_is_no_strangers(monkeypatch):
     monkeypatch.setattr(checkpoint, "most_for", lambda parameters: 0)
     agent = DrawnAgain("CartPole-v1", backend="numpy", **TINY)
     np.testing.assert_array_equal(copy.deepcopy(agent).flat, agent.flat)
+
+
+def with_state(**more):
+    """DQN whose state has more in it; `parameters=None` takes those away."""
+
+    class Own(DQN):
+        def initial_state(self, flat):
+            state = super().initial_state(flat) | more
+            return {name: leaf for name, leaf in state.items() if leaf is not None}
+
+    return Own
+
+
+@pytest.mark.parametrize("more, said", [
+    ({"count": np.zeros(())}, r"^state\['count'\] of Own is float64: make it float32$"),
+    ({"count": np.arange(2)}, r"^state\['count'\] of Own is int64: make it int32$"),
+    ({"past": (np.float32(0), [1.5])}, r"^state\['past'\]\[1\]\[0\] of Own is float64: make it float32$"),
+    ({"when": "now"}, r"^state\['when'\] of Own is <U3: make it an array of float32, int32 or bool$"),
+    ({"a": {"b": np.float32(0)}, "a/b": np.float32(1)}, "^two arrays in the state of Own are called 'a/b': rename "),
+    ({"parameters": None}, r"^initial_state of Own gives no \"parameters\" but \['target', 'optimizer'\]: add "),
+])  # fmt: skip
+def test_a_state_that_cannot_be_kept_is_refused_at_once(more, said):
+    with pytest.raises(UserError, match=said):
+        with_state(**more)("CartPole-v1", backend="numpy", **TINY)
+
+
+def test_what_every_engine_keeps_may_be_in_a_state(tmp_path):
+    more = {"count": 0 * np.int32(1), "seen": np.zeros(2, np.uint8), "flag": np.zeros((), bool), "none": {}}
+    agent = with_state(**more)("CartPole-v1", backend="numpy", **TINY)
+    found = type(agent).load(agent.save(tmp_path / "saved"), backend="numpy").state
+    assert {name: found[name].dtype.name for name in ("count", "seen", "flag")} == {
+        "count": "int32", "seen": "uint8", "flag": "bool",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("metrics, said", [
+    (("loss", "steps", "value"), "^metrics of Own name 'steps', which is a column of every run: rename it$"),
+    (("loss", "time_env", "value"), "^metrics of Own name 'time_env', which is a column"),
+    (("loss", "evaluation_std", "value"), "^metrics of Own name 'evaluation_std', which is a column"),
+    (("loss", "value", "loss"), "^metrics of Own name 'loss' twice: rename one$"),
+    ("loss", r"^metrics = 'loss' of Own is not valid: a tuple of names, such as \('loss',\)$"),
+])  # fmt: skip
+def test_metrics_that_would_overwrite_a_column_are_refused_at_once(metrics, said):
+    own = type("Own", (DQN,), {"metrics": metrics})
+    with pytest.raises(UserError, match=said):
+        own("CartPole-v1", backend="numpy", **TINY)
+
+
+class OneNumber(DQN):
+    """Reports a number and not a vector."""
+
+    metrics = ("loss",)
+
+    def report(self, metrics, td_error):
+        return super().report(metrics[0], td_error)
+
+
+class Named(DQN):
+    """Reports a dict."""
+
+    def update(self, state, inputs, scalars):
+        state, report = super().update(state, inputs, scalars)
+        return state, report | {"metrics": {"loss": report["metrics"][0]}}
+
+
+@pytest.mark.parametrize("kind, said", [(OneNumber, r"metrics of shape \(\)"), (Named, "dict")])
+def test_metrics_that_are_no_vector_are_said(kind, said):
+    require("torch")
+    with pytest.raises(UserError, match=rf"^dqn reports {said}, not a vector: ops.stack\(\[…\]\) of loss"):
+        kind("CartPole-v1", backend="torch", **TINY).learn()
