@@ -148,6 +148,7 @@ class Agent(Actor, ABC):
         """
         if not self.engine.learns:
             raise UserError(f"{self.engine.name} acts but does not learn: load the agent with backend='auto'")
+        self.engine.check_process()
         if steps is not None:
             self.total_steps = self.steps + whole_number("steps", steps)
         elif self.steps >= self.total_steps:
