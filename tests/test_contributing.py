@@ -14,7 +14,7 @@ from engines import INSTALLED
 from parity import assert_close, compiled, reference
 from probes import GAMMA, STATES, ObservationMatters, environment
 
-from rlzoo import load, nn
+from rlzoo import UserError, load, nn
 from rlzoo.algorithms import ALGORITHMS, find
 from rlzoo.backend import ops
 from rlzoo.nn import layers
@@ -91,6 +91,13 @@ def awr(monkeypatch, tmp_path):
     spec.loader.exec_module(module)
     monkeypatch.setitem(ALGORITHMS, "awr", "AWR")
     return find("AWR")
+
+
+def test_a_class_that_calls_itself_otherwise_is_refused(awr, monkeypatch):
+    """It would take the hyperparameters of another algorithm, and its checkpoints would be that one's."""
+    monkeypatch.setattr(awr, "name", "sac")
+    with pytest.raises(UserError, match=r"^AWR in awr\.py has name = 'sac': write name = 'awr'$"):
+        find("awr")
 
 
 @pytest.mark.parametrize("backend", INSTALLED[:2])

@@ -16,13 +16,21 @@ ALGORITHMS = {  # module → class
 
 
 def find(name: str) -> Any:
-    """The class of an algorithm by its name, or its class's, in any case; raises UserError for an unknown one."""
+    """The class of an algorithm by its name, or its class's, in any case.
+
+    Raises UserError for an unknown one, and for a class that calls itself otherwise: its hyperparameters and its
+    checkpoints go by that name.
+    """
     module = str(name).lower()
     if module not in ALGORITHMS:
         module = {kind.lower(): key for key, kind in ALGORITHMS.items()}.get(module, module)
     if module not in ALGORITHMS:
         raise UserError(f"unknown algorithm {name!r}{nearest(name, ALGORITHMS)} (valid: {', '.join(ALGORITHMS)})")
-    return getattr(import_module(f"rlzoo.algorithms.{module}"), ALGORITHMS[module])
+    kind = getattr(import_module(f"rlzoo.algorithms.{module}"), ALGORITHMS[module])
+    own = getattr(kind, "name", None)
+    if own != module:
+        raise UserError(f"{kind.__name__} in {module}.py has name = {own!r}: write name = {module!r}")
+    return kind
 
 
 def load(

@@ -23,6 +23,8 @@ from rlzoo.errors import UserError, nearest
 
 ENGINES = ("jax", "torch", "tensorflow", "mindspore")  # in the order `auto` tries them
 DEVICES = ("auto", "cpu", "cuda")
+THREADS_SINCE = {"jax": "device", "mindspore": "device", "tensorflow": "compile"}  # what starts them; torch forks well
+_started: dict[str, int] = {}  # engine → the process that has its threads: one forked from it would wait for them
 
 
 def is_installed(name: str) -> bool:
@@ -66,9 +68,20 @@ class Engine:
     def module(self) -> ModuleType:
         return import_module(f"rlzoo.backend.{self.name}")
 
+    def check_process(self) -> None:
+        """Raises UserError in a process that was forked from one in which the engine ran: it would wait for ever."""
+        if _started.get(self.name, os.getpid()) != os.getpid():
+            mend = "start workers by multiprocessing.get_context('spawn')"
+            raise UserError(f"{self.name} was used before this process was forked: {mend}")
+
+    def _note(self, verb: str) -> None:
+        if THREADS_SINCE.get(self.name) == verb:
+            _started.setdefault(self.name, os.getpid())
+
     @cached_property
     def device(self) -> str:
         """The device in words, "cpu" or "cuda"; raises UserError if this engine sees no such device."""
+        self._note("device")
         found = self.module.device(self._asked_device)
         if found is None:
             raise UserError(f"{self.name} sees no {self._asked_device!r} device here: use --device cpu")
@@ -78,8 +91,11 @@ class Engine:
         """`function` of trees of arrays (NumPy's or this engine's), compiled for each new shape.
 
         With `donate`, the arrays of its first argument belong to the call and must not be used afterwards. Of a method,
-        the object is not kept: an agent holds what is compiled of it, and is to be freed with all that it has.
+        the object is not kept: an agent holds what is compiled of it, and is to be freed with all that it has. Raises
+        UserError in a process that was forked after the engine ran, unless it is torch.
         """
+        self.check_process()
+        self._note("compile")
         function, device = _weakly(function) if inspect.ismethod(function) else function, self.device
         if not self.eager:
             return self.module.compile(function, device, donate)

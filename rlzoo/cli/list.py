@@ -32,7 +32,7 @@ def _list_environments() -> None:
     import gymnasium
 
     from rlzoo.algorithms import ALGORITHMS
-    from rlzoo.training.config import published_environments
+    from rlzoo.training.published import published_environments
 
     tuned: dict[str, list[str]] = {}
     for algorithm in ALGORITHMS:

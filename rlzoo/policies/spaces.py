@@ -12,6 +12,7 @@ from gymnasium import spaces
 from rlzoo.errors import UserError
 
 INFINITE = 1e308  # a bound of infinity, in JSON
+PART = 50  # numbers that a space or a choice inside another counts for: each is objects and operations of its own
 SIZES = {"Box": "shape", "Discrete": "n", "MultiDiscrete": "nvec", "MultiBinary": "n"}  # what says how large each is
 KEYS = {
     "Box": {"shape", "dtype", "low", "high"}, "Discrete": {"n", "start"}, "MultiDiscrete": {"nvec", "start"},
@@ -52,7 +53,7 @@ def _bounds(space: spaces.Box) -> tuple[Any, Any]:
 
 def from_plain(plain: dict[str, Any], largest: float = math.inf) -> spaces.Space:
     """The space that `to_plain` described; raises ValueError for what it cannot have given, and for more numbers in
-    all, with one for each choice, than `largest`."""
+    all, with one for each choice and `PART` for each part, than `largest`."""
     if largest < math.inf and _size(plain) > largest:
         raise ValueError("a space is larger than the networks")
     kind = plain["kind"]
@@ -82,7 +83,7 @@ def from_plain(plain: dict[str, Any], largest: float = math.inf) -> spaces.Space
 
 
 def _size(plain: Any) -> int:
-    """Numbers that networks take in or give for a space, counted before any is made."""
+    """Numbers that networks take in or give for a space, and its parts, counted before any is made."""
     kind = plain.get("kind") if isinstance(plain, dict) else None
     if not isinstance(kind, str) or kind not in KEYS or not KEYS[kind] <= set(plain):
         raise ValueError(f"no kind of space, or not all of one: {str(plain)[:100]}")
@@ -95,7 +96,9 @@ def _size(plain: Any) -> int:
     if numbers.size and (numbers.dtype.kind != "i" or (numbers < 0).any()):
         raise ValueError(f"{SIZES[kind]} of a {kind} is not {str(plain[SIZES[kind]])[:100]}")
     whole = numbers.ravel().tolist()
-    return max(sum(whole) if kind in ("Discrete", "MultiDiscrete") else math.prod(whole), 1)
+    if kind in ("Discrete", "MultiDiscrete"):
+        return sum(whole) + PART * len(whole)
+    return max(math.prod(whole), 1) + PART
 
 
 # ---- observations as trees: a leaf for a Box, Discrete, …; a dict or a tuple for a Dict or Tuple space ---------------

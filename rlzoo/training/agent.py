@@ -28,11 +28,16 @@ from rlzoo.training.acting import Actor
 from rlzoo.training.callbacks import Callback, StopTraining, checked, tell
 from rlzoo.training.collect import Collector, Episodes
 from rlzoo.training.config import Config, Resolved, resolve
+from rlzoo.training.contract import check_metrics, checked_state, named_metrics
 from rlzoo.training.evaluate import LONGEST
 from rlzoo.training.profile import Profile
 from rlzoo.training.threads import one_blas_thread
 
 LOG_EVERY = 1000  # environment steps between rows of metrics, at least
+COLUMNS = (
+    "steps", "seconds", "steps_per_second", "episodes", "episode_return", "episode_length",
+    "evaluation_return", "evaluation_std",
+)  # fmt: skip
 
 
 class Agent(Actor, ABC):
@@ -83,7 +88,8 @@ class Agent(Actor, ABC):
         self.policy = self.build_policy(self.observation_space, self.action_space)
         params = self.initial_params(self.rng if rng is None else rng)
         self.layout = Layout(params)
-        self.state = self.initial_state(self.layout.flatten(params))
+        self.state = checked_state(type(self).__name__, self.initial_state(self.layout.flatten(params)))
+        check_metrics(type(self).__name__, getattr(self, "metrics", None), [*COLUMNS, *Profile.columns])
         self.normalizers = self._normalizers()
         self.steps = 0  # environment steps taken, over all environments
         self.total_steps = self.config.steps  # what schedules are stretched over
@@ -142,6 +148,7 @@ class Agent(Actor, ABC):
         """
         if not self.engine.learns:
             raise UserError(f"{self.engine.name} acts but does not learn: load the agent with backend='auto'")
+        self.engine.check_process()
         if steps is not None:
             self.total_steps = self.steps + whole_number("steps", steps)
         elif self.steps >= self.total_steps:
@@ -182,10 +189,7 @@ class Agent(Actor, ABC):
                 self._logged_at = self.steps  # at checkpoints too, so that a resumed run logs at the same steps
                 self._check_finite()
                 if metrics is not None:
-                    values = self.engine.to_numpy(metrics).tolist()
-                    if len(values) != len(self.metrics):
-                        raise UserError(f"{self.name} reports {len(values)} metrics, and names {self.metrics}")
-                    self.last_metrics = dict(zip(self.metrics, values, strict=True))
+                    self.last_metrics = named_metrics(self.name, self.metrics, self.engine.to_numpy(metrics))
                     self.log(self.last_metrics)
             self._must_reset = at_checkpoint
             self._tell("on_steps")
@@ -233,8 +237,7 @@ class Agent(Actor, ABC):
     def columns(self) -> list[str]:
         """Every name a row may have, in the order of `metrics.csv`."""
         return [
-            "steps", "seconds", "steps_per_second", "episodes", "episode_return", "episode_length",
-            "evaluation_return", "evaluation_std", *self.metrics, *Profile.columns,
+            *COLUMNS, *self.metrics, *Profile.columns,
             *(name for callback in self._callbacks for name in callback.columns),
         ]  # fmt: skip
 

@@ -23,19 +23,34 @@ def check_views(config: Any, observation: Any, action: Any) -> None:
         raise ValueError(f"frame_stack = {frames} does not fit observations of {observation}")
 
 
-def check_widths(config: Any, most: int) -> None:
-    """Raises ValueError for more units side by side than there are parameters: each has at least a bias."""
+def most_for(parameters: int) -> int:
+    """Numbers that may be asked for by a file of so many parameters.
+
+    What is made at loading need not be kept: initializers draw again, and hyperparameters stand in a config that the
+    algorithm makes nothing of. So this leaves room for every agent that was saved, and for no gigabytes.
+    """
+    return 16 * parameters + 1_000_000
+
+
+def check_widths(config: Any, parameters: int) -> None:
+    """Raises ValueError for more units side by side, or more layers, than a file of so many parameters has."""
     unused = {"recurrent_units": not config.recurrent, "n_atoms": not getattr(config, "distributional", False)}
-    for name in ("hidden", "recurrent_units", "n_critics", "n_atoms", "n_quantiles"):
+    for name in ("hidden", "recurrent_units", "n_atoms", "n_quantiles"):
         width = 0 if unused.get(name) else getattr(config, name, 0)
-        if max(width if isinstance(width, tuple) else (width,), default=0) > most:
+        if max(width if isinstance(width, tuple) else (width,), default=0) > most_for(parameters):
             raise ValueError(f"{name} = {width} makes more parameters than the file has")
+    layers = getattr(config, "n_critics", 1) * (len(config.hidden) + 1)
+    if layers > parameters + 1000:  # a layer is several objects, and takes its time
+        raise ValueError(f"{layers} layers make more parameters than the file has")
 
 
 class BoundedGenerator(np.random.Generator):
-    """Draws weights that a file's are to replace: at most so many, however large a network its config asks for."""
+    """Draws weights that a file's are to replace: at most so many numbers, however large a network its config asks for.
 
-    def __init__(self, most: int):
+    A layer of no inputs draws none, and counts by its units: it has a bias.
+    """
+
+    def __init__(self, most: float):
         super().__init__(np.random.PCG64(0))
         self.left = most
 
@@ -43,11 +58,20 @@ class BoundedGenerator(np.random.Generator):
         self._count(size)
         return super().standard_normal(size, *arguments, **options)
 
+    def normal(self, loc: Any = 0.0, scale: Any = 1.0, size: Any = None) -> Any:
+        self._count(size)
+        return super().normal(loc, scale, size)
+
+    def random(self, size: Any = None, *arguments: Any, **options: Any) -> Any:
+        self._count(size)
+        return super().random(size, *arguments, **options)
+
     def uniform(self, low: Any = 0.0, high: Any = 1.0, size: Any = None) -> Any:
         self._count(size)
         return super().uniform(low, high, size)
 
     def _count(self, size: Any) -> None:
-        self.left -= math.prod(np.atleast_1d(size).tolist())
+        shape = np.atleast_1d(() if size is None else size).tolist()
+        self.left -= math.prod(max(length, 1) for length in shape)
         if self.left < 0:
             raise ValueError("its networks have more parameters than the file")

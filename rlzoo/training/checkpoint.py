@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from rlzoo.backend import Engine
+from rlzoo.backend import Engine, tree
 from rlzoo.envs import is_harmless
 from rlzoo.errors import UserError, printable
 from rlzoo.policies.spaces import from_plain, to_plain
-from rlzoo.training.bounds import BoundedGenerator, check_views, check_widths
+from rlzoo.training.bounds import BoundedGenerator, check_views, check_widths, most_for
 from rlzoo.training.complaints import brief, readable
 from rlzoo.training.config import Resolved, validate
 
@@ -72,7 +73,7 @@ def save(agent: Any, path: str | Path, replay: bool = False, evaluation_return: 
         beside, old = path.with_name(f".{path.name}.writing"), _old(path)
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
-        save_file(dict(_flat(agent.arrays(replay))), beside / ARRAYS)
+        save_file(_flat(agent.arrays(replay)), beside / ARRAYS)
         described = manifest(agent) | {"sha256": digest(beside / ARRAYS)}
         if evaluation_return is not None:
             described["evaluation_return"] = evaluation_return
@@ -225,7 +226,7 @@ def reduced(agent: Any) -> tuple[Any, ...]:
 
 
 def _revived(kind: Any, found: dict[str, Any], arrays: Any, env: Any, backend: str, device: str, eager: bool) -> Any:
-    return _agent(found, dict(_flat(arrays)), lambda name: kind, env, Engine(backend, device, eager))
+    return _agent(found, _flat(arrays), lambda name: kind, env, Engine(backend, device, eager), trusted=True)
 
 
 def _check_kind(path: Path, found: dict[str, Any], find: Callable[[str], Any]) -> None:
@@ -240,16 +241,20 @@ def _check_kind(path: Path, found: dict[str, Any], find: Callable[[str], Any]) -
         raise UserError(f"{path} holds an agent of the class {kind}, not {expected}: {kind}.load(path) loads it")
 
 
-def _agent(found: dict[str, Any], arrays: dict[str, np.ndarray], find: Any, env: Any, engine: Engine) -> Any:
-    """The agent that a manifest describes, with these arrays; nothing is made that is much larger than they are."""
+def _agent(
+    found: dict[str, Any], arrays: dict[str, np.ndarray], find: Any, env: Any, engine: Engine, trusted: bool = False
+) -> Any:
+    """The agent that a manifest describes, with these arrays; unless `trusted`, nothing is made that is much larger."""
     kind = find(found["algorithm"])
     config = validate(kind.name, kind.Config, found["config"])
     size = arrays["state/parameters"].size
-    spaces = from_plain(found["observation_space"], size), from_plain(found["action_space"], size)
-    check_views(config, *spaces)
-    check_widths(config, size)
+    most: float = math.inf if trusted else most_for(size)
+    spaces = from_plain(found["observation_space"], most), from_plain(found["action_space"], most)
+    if not trusted:
+        check_views(config, *spaces)
+        check_widths(config, size)
     agent = kind.__new__(kind)
-    agent._set_up(env, spaces, Resolved(config, found["sources"]), engine, found["seed"], BoundedGenerator(size))
+    agent._set_up(env, spaces, Resolved(config, found["sources"]), engine, found["seed"], BoundedGenerator(most))
     agent.environment_name = found["environment"]
     fitted = _fitted(agent.arrays(), arrays)
     replay = {name.removeprefix("replay/"): rows for name, rows in arrays.items() if name.startswith("replay/")}
@@ -257,25 +262,19 @@ def _agent(found: dict[str, Any], arrays: dict[str, np.ndarray], find: Any, env:
     return agent
 
 
-def _fitted(expected: dict[str, Any], found: dict[str, np.ndarray], prefix: str = "") -> dict[str, Any]:
-    """The arrays as the nested dict `expected`, in its order; raises ValueError where one does not fit."""
-    fitted: dict[str, Any] = {}
-    for key, like in expected.items():
-        name = prefix + key
-        if isinstance(like, dict):
-            fitted[key] = _fitted(like, found, f"{name}/")
-        elif name not in found:
+def _fitted(expected: dict[str, Any], found: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The arrays as the tree `expected`, in its order; raises ValueError where one does not fit."""
+    leaves, structure = tree.flatten(expected)
+    names = tree.paths(expected)
+    for name, like in zip(names, leaves, strict=True):
+        if name not in found:
             raise ValueError(f"{name} is missing")
-        elif (found[name].shape, found[name].dtype) != (like.shape, like.dtype):
+        if (found[name].shape, found[name].dtype) != (like.shape, like.dtype):
             raise ValueError(f"{name} is {found[name].dtype} {found[name].shape}, expected {like.dtype} {like.shape}")
-        else:
-            fitted[key] = found[name]
-    return fitted
+    return tree.unflatten(structure, [found[name] for name in names])
 
 
-def _flat(arrays: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, np.ndarray]]:
-    for key, value in arrays.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}/")
-        else:
-            yield prefix + key, np.asarray(value, order="C")
+def _flat(arrays: dict[str, Any]) -> dict[str, np.ndarray]:
+    """The leaves of a tree by their paths, such as `state/parameters`."""
+    leaves = (np.asarray(leaf, order="C") for leaf in tree.flatten(arrays)[0])
+    return dict(zip(tree.paths(arrays), leaves, strict=True))

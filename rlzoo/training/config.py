@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-import tomllib
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
-from importlib.resources import files
+from functools import cache
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Union, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
@@ -19,6 +18,7 @@ from rlzoo.errors import UserError, nearest
 from rlzoo.nn.layers import ACTIVATIONS
 from rlzoo.nn.schedules import Schedule, Scheduled
 from rlzoo.policies.trunk import CELLS
+from rlzoo.training.published import file_of, published
 
 EXPONENT = re.compile(r"\d+(\.\d+)?e\d{1,2}")  # a number such as 1e5 or 2.5e6
 VECTORIZATIONS = ("auto", "sync", "native", "envpool")
@@ -156,41 +156,30 @@ class Resolved:
     sources: dict[str, str]
 
 
-@lru_cache(maxsize=64)
-def _published(algorithm: str) -> dict[str, Any]:
-    file = files("rlzoo.hyperparams") / f"{algorithm}.toml"
-    return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-
-
-def published_environments(algorithm: str) -> list[str]:
-    """The environments an algorithm has hyperparameters of its own for."""
-    return list(_published(algorithm).get("environments", {}))
-
-
 def resolve(algorithm: str, kind: type[Config], env: str, family: str | None, given: dict[str, Any]) -> Resolved:
     """The config for an environment: the algorithm's defaults, then the family's, the environment's, and what is given.
 
     Raises UserError for an unknown name or a value of the wrong type or range.
     """
-    published = _published(algorithm)
-    layers = [
-        (f"family {family}", published.get("families", {}).get(family, {})),
-        (f"environment {env}", published.get("environments", {}).get(module_and_id(env)[1], {})),
-        ("--set", given),
-    ]
+    environment = module_and_id(env)[1]
+    layers = [("families", family, f"family {family}"), ("environments", environment, f"environment {env}")]
     values: dict[str, Any] = {}
     sources = dict.fromkeys(kind.model_fields, f"default of {algorithm}")
-    for layer, entries in layers:
+    places: dict[str, str] = {}  # where in a file of ours a value stands, if it does
+    for group, table, layer in layers:
+        entries = published(algorithm).get(group, {}).get(str(table), {})
+        where = f" ({entries['source']})" if "source" in entries else ""
         for name, value in entries.items():
-            if layer != "--set" and name == "source":
-                continue
-            values[name] = value
-            where = f" ({entries['source']})" if layer != "--set" and "source" in entries else ""
-            sources[name] = layer + where
-    n_steps = _in_fewer({name: value for _, entries in layers[:-1] for name, value in entries.items()}, given)
+            if name != "source":
+                values[name], sources[name] = value, layer + where
+                places[name] = f"{file_of(algorithm)}, [{group}.{table}]: "
+    n_steps = _in_fewer(values, given)
+    for name, value in given.items():
+        values[name], sources[name] = value, "--set"
+        places.pop(name, None)
     if n_steps is not None:
         values["n_steps"], sources["n_steps"] = n_steps, "n_envs, for a rollout as large as the published one"
-    return Resolved(validate(algorithm, kind, values), sources)
+    return Resolved(validate(algorithm, kind, values, places), sources)
 
 
 def _in_fewer(published: dict[str, Any], given: dict[str, Any]) -> int | None:
@@ -205,12 +194,18 @@ def _in_fewer(published: dict[str, Any], given: dict[str, Any]) -> int | None:
     return published["n_steps"] * fewer if fewer > 1 else None
 
 
-def validate(algorithm: str, kind: type[Config], values: dict[str, Any]) -> Config:
-    """A config of these values; raises UserError that names the value, the rule and the nearest valid name."""
+def validate(
+    algorithm: str, kind: type[Config], values: dict[str, Any], places: Mapping[str, str] = MappingProxyType({})
+) -> Config:
+    """A config of these values; raises UserError that names the value, the rule and the nearest valid name.
+
+    `places` says of a value which is not the user's where it stands.
+    """
     unknown = [name for name in values if name not in kind.model_fields]
     if unknown:
+        place, near = places.get(unknown[0], ""), nearest(unknown[0], kind.model_fields)
         raise UserError(
-            f"unknown hyperparameter {unknown[0]!r} of {algorithm}{nearest(unknown[0], kind.model_fields)}; "
+            f"{place}unknown hyperparameter {unknown[0]!r} of {algorithm}{near}; "
             f"`rlzoo show {algorithm} ENV` lists them"
         )
     try:
@@ -221,7 +216,8 @@ def validate(algorithm: str, kind: type[Config], values: dict[str, Any]) -> Conf
         message = first["msg"].removeprefix("Value error, ")
         if not name:
             raise UserError(f"{algorithm}: {message}") from None
-        raise UserError(f"{name} = {first['input']!r} of {algorithm} is not valid: {message}") from None
+        place = places.get(name, "")
+        raise UserError(f"{place}{name} = {first['input']!r} of {algorithm} is not valid: {message}") from None
 
 
 def type_name(annotation: Any) -> str:

@@ -39,7 +39,7 @@ def test_each_hyperparameter_comes_with_its_value_and_its_source(rlzoo):
 
 
 def test_a_family_is_a_source(rlzoo, monkeypatch):
-    monkeypatch.setattr("rlzoo.training.config._published", lambda _: {
+    monkeypatch.setattr("rlzoo.training.config.published", lambda _: {
         "families": {"classic_control": {"source": "a paper", "gamma": 0.5, "n_envs": 3}},
         "environments": {"CartPole-v1": {"n_envs": 4}},
     })  # fmt: skip

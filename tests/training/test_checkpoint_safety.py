@@ -430,7 +430,7 @@ def test_parts_with_odd_names_are_only_names(parts, tmp_path):
     ("recurrent", {"recurrent_units": 10**6}, "more parameters than the file"),
     ("recurrent", {"recurrent_units": 10**9}, "more parameters than the file"),
     ("recurrent", {"recurrent_units": 10**30}, "damaged"), ("recurrent", {"recurrent_units": -1}, "recurrent_units"),
-    ("recurrent", {"recurrent_units": 5}, "more parameters than the file"),
+    ("recurrent", {"recurrent_units": 5}, "state/parameters"),
     ("recurrent", {"recurrent_units": 3}, "state/parameters"), ("recurrent", {"recurrent": "gru"}, "state/parameters"),
     ("recurrent", {"recurrent": "os"}, "recurrent = 'os'"), ("recurrent", {"recurrent": None}, "state/parameters"),
     ("recurrent", {"recurrent": "gru", "recurrent_units": 10**9}, "more parameters than the file"),
@@ -457,7 +457,9 @@ def test_settings_that_are_not_of_these_networks(kind, config, word, parts, tmp_
     ("rainbow", {}, {"config": {"n_atoms": 5 * 10**7}}), ("rainbow", {}, {"config": {"hidden": [10**8]}}),
     ("dqn", {"noisy": True}, {"config": {"hidden": [10**8]}}), ("qrdqn", {}, {"config": {"n_quantiles": 10**8}}),
     ("rainbow", {"hidden": (64,)}, {"config": {"hidden": [4000, 4000]}}),
-    ("sac", {}, {"config": {"n_critics": 10**8}}),
+    ("sac", {}, {"config": {"n_critics": 10**8}}), ("sac", {}, {"config": {"n_critics": 5000}}),
+    ("sac", {}, {"config": {"hidden": [1] * 10_000}}), ("sac", {}, {"config": {"hidden": [900, 900, 900]}}),
+    ("ppo", {}, {"config": {"hidden": [1]}, "observation_space": box(shape=[10**6])}),
     ("ppo", {}, {"config": {"hidden": [10**8]}, "observation_space": box(shape=[0])}),
 ])  # fmt: skip
 def test_networks_much_larger_than_the_file_are_not_made(variant, settings, changes, tmp_path):

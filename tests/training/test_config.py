@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
-from importlib.resources import files
 
 import gymnasium as gym
 import pytest
@@ -14,6 +12,8 @@ from rlzoo.algorithms import ALGORITHMS, find
 from rlzoo.nn.schedules import Schedule, schedule
 from rlzoo.training import config as config_module
 from rlzoo.training.config import resolve, type_name, validate
+from rlzoo.training.published import parsed, published_environments
+from rlzoo.training.published import published as tables
 
 PUBLISHED = {
     "families": {"farm": {"source": "a book", "gamma": 0.9, "n_envs": 4, "hidden": [16]}},
@@ -23,7 +23,7 @@ PUBLISHED = {
 
 @pytest.fixture
 def published(monkeypatch):
-    monkeypatch.setattr(config_module, "_published", lambda algorithm: PUBLISHED)
+    monkeypatch.setattr(config_module, "published", lambda algorithm: PUBLISHED)
 
 
 def resolved(env, family, **given):
@@ -54,17 +54,41 @@ def test_published_values_differ_across_environments():
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_every_published_entry_is_valid_and_has_a_source(algorithm):
-    published = tomllib.loads((files("rlzoo.hyperparams") / f"{algorithm}.toml").read_text(encoding="utf-8"))
-    assert published.keys() == {"families", "environments"}
-    for group in published.values():
+    for group in tables(algorithm).values():
         for section, entries in group.items():
             values = dict(entries)
             assert len(values.pop("source", "")) > 3, f"[{section}] names no source"
             assert values, f"[{section}] is empty"
             validate(algorithm, find(algorithm).Config, values)
-    for env in published["environments"]:
+    for env in published_environments(algorithm):
         found = resolve(algorithm, find(algorithm).Config, env, "classic_control", {})
         assert any(source.startswith(f"environment {env}") for source in found.sources.values())
+
+
+@pytest.mark.parametrize("text, said", [
+    ("[environment.Cow-v1]\nn_envs = 3", "has 'environment' — did you mean 'environments'"),
+    ("n_envs = 3", r"has 'n_envs' .*\(tables are \[families"),
+    ("[environments]\nn_envs = 3", r"has n_envs = 3 outside a table: put it under \[environments"),
+    ("families = 3", "has families = 3 outside a table"),
+    ("[environments.Cow-v1\nn_envs = 3", r"is no TOML: .*line 1"),
+])  # fmt: skip
+def test_a_file_that_nobody_would_read_is_refused(text, said):
+    with pytest.raises(UserError, match=rf"^rlzoo/hyperparams/ppo\.toml {said}") as caught:
+        parsed("ppo", text)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("group, name", [("families", "farm"), ("environments", "Cow-v1")])
+@pytest.mark.parametrize("entry, given, said", [
+    ({"n_env": 3}, {"gamma": 0.5}, "unknown hyperparameter 'n_env' of ppo — did you mean 'n_envs'"),
+    ({"gamma": 2.0}, {"n_envs": 3}, "gamma = 2.0 of ppo is not valid"),
+])  # fmt: skip
+def test_what_is_wrong_in_a_file_is_not_blamed_on_the_user(group, name, entry, given, said, monkeypatch):
+    monkeypatch.setattr(config_module, "published", lambda algorithm: {group: {name: entry}})
+    with pytest.raises(UserError, match=rf"^rlzoo/hyperparams/ppo\.toml, \[{group}\.{name}\]: {said}"):
+        resolved("Cow-v1", "farm", **given)
+    with pytest.raises(UserError, match="^gamma = 3.0 of ppo is not valid" if "gamma" in entry else "^rlzoo"):
+        resolved("Cow-v1", "farm", gamma=3.0)
 
 
 @pytest.mark.parametrize(("given", "words"), [

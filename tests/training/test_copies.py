@@ -12,7 +12,7 @@ from counting import Counting
 from engines import require
 from tiny_agents import assert_same, everything, make
 
-from rlzoo import PPO, load
+from rlzoo import PPO, UserError, load
 
 
 def pickled(agent):
@@ -52,3 +52,36 @@ def test_agents_are_handed_to_processes_and_back():
         found = pool.map(flat_of, agents)
     for agent, flat in zip(agents, found, strict=True):
         np.testing.assert_array_equal(flat, agent.learn(20).flat)
+
+
+def complaint_of(agent):
+    with pytest.raises(UserError) as caught:
+        agent.learn(20)
+    return str(caught.value)
+
+
+@pytest.mark.skipif("fork" not in mp.get_all_start_methods(), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork:RuntimeWarning", "ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("name", ["jax", "tensorflow", "mindspore"])
+def test_what_would_hang_in_a_forked_process_is_refused_there(name):
+    """Also an agent that was forked with its compiled update at hand, as `inherited` is; acting goes on."""
+    require(name)
+    inherited = make("ppo", name)
+    inherited.engine.compile(lambda x: x)
+    agent = make("ppo", name)
+    with mp.get_context("fork").Pool(1, initializer=globals().update, initargs=({"forked": inherited},)) as pool:
+        said = pool.apply_async(complaint_of, (agent,)).get(60)
+        assert said == pool.apply_async(complaint_of_forked).get(60)
+        acted = pool.apply_async(act, (agent,)).get(60)
+    assert said == f"{name} was used before this process was forked: start workers by " + (
+        "multiprocessing.get_context('spawn')"
+    )
+    assert acted == act(agent)
+
+
+def complaint_of_forked():
+    return complaint_of(globals()["forked"])
+
+
+def act(agent):
+    return agent.act(np.zeros(4, np.float32))
