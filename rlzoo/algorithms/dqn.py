@@ -26,6 +26,8 @@ Array = Any
 class DQNConfig(OffPolicyConfig):
     """The hyperparameters of DQN."""
 
+    outside: ClassVar = OffPolicyConfig.outside | {"exploration"}
+
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers."""
     activation: str = "relu"

@@ -24,6 +24,8 @@ Array = Any
 class TD3Config(OffPolicyConfig):
     """The hyperparameters of TD3."""
 
+    outside: ClassVar = OffPolicyConfig.outside | {"exploration_deviation"}
+
     hidden: tuple[int, ...] = (256, 256)
     """Widths of the hidden layers."""
     activation: str = "relu"

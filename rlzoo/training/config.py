@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import types
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,8 +18,8 @@ from rlzoo.nn.layers import ACTIVATIONS
 from rlzoo.nn.schedules import Schedule, Scheduled
 from rlzoo.policies.trunk import CELLS
 from rlzoo.training.published import file_of, published
+from rlzoo.training.text import value_of
 
-EXPONENT = re.compile(r"\d+(\.\d+)?e\d{1,2}")  # a number such as 1e5 or 2.5e6
 VECTORIZATIONS = ("auto", "sync", "native", "envpool")
 
 
@@ -83,25 +82,18 @@ class Config(BaseModel):
     checkpoint_every: int = Field(0, ge=0)
     """Environment steps between checkpoints, where episodes begin anew; 0: a tenth of all, at least a whole episode."""
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Raises UserError for a field that means something else in a config above: one of the two would be lost."""
+        for base in (base for base in cls.__mro__[1:] if issubclass(base, Config)):
+            for name in cls.model_fields.keys() & vars(base).keys():
+                taken = f"{name!r} of {cls.__name__}, which {base.__name__} has as something else"
+                raise UserError(f"a field cannot be called {taken}: rename it")
+
     @field_validator("*", mode="before")
     @classmethod
-    def _none(cls, value: Any, info: ValidationInfo) -> Any:
-        """`none`, as text, is None where a field may be None, and `1e5` is a whole number."""
-        annotation = cls.model_fields[str(info.field_name)].annotation
-        if isinstance(value, str) and value.strip().lower() == "none":
-            return None if type(None) in get_args(annotation) else value
-        if isinstance(value, str) and annotation is int and EXPONENT.fullmatch(value.strip()):
-            return float(value)  # which is refused if it is not whole
-        if isinstance(value, float | str) and str(value).strip().lower() == "nan":
-            raise ValueError("write a number")
-        return value
-
-    @field_validator("hidden", mode="before")
-    @classmethod
-    def _hidden(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return tuple(part for part in value.strip("[]() ").replace(" ", "").split(",") if part)
-        return (value,) if isinstance(value, int) else value
+    def _text(cls, value: Any, info: ValidationInfo) -> Any:
+        return value_of(cls.model_fields[str(info.field_name)].annotation, value)
 
     @field_validator("hidden")
     @classmethod

@@ -23,7 +23,7 @@ Array = Any
 class OffPolicyConfig(Config):
     """What every off-policy algorithm has."""
 
-    outside: ClassVar = frozenset({"tau", "importance_exponent", "exploration", "exploration_deviation"})
+    outside: ClassVar = Config.outside | {"tau", "importance_exponent"}
 
     buffer_size: int = Field(1_000_000, ge=1)
     """Transitions that the replay buffer holds."""

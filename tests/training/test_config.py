@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import Annotated
 
 import gymnasium as gym
 import pytest
+from pydantic import Field
 
 from rlzoo import UserError
 from rlzoo.algorithms import ALGORITHMS, find
-from rlzoo.nn.schedules import Schedule, schedule
+from rlzoo.nn.schedules import Schedule, Scheduled, schedule
 from rlzoo.training import config as config_module
 from rlzoo.training.config import resolve, type_name, validate
 from rlzoo.training.published import parsed, published_environments
@@ -172,6 +174,46 @@ def test_a_config_is_frozen_and_comes_back_from_json(algorithm):
 def test_whole_numbers_may_be_written_with_an_exponent():
     found = resolved("Dog-v1", None, n_steps="1e3", steps="2.5e6").config
     assert (found.n_steps, found.steps) == (1000, 2_500_000)
+
+
+class OwnConfig(find("dqn").Config):
+    """Fields of more types."""
+
+    critic_hidden: tuple[int, ...] | None = (64,)
+    """Widths of something."""
+    shares: tuple[float, ...] = ()
+    """Shares of something."""
+    most: Annotated[int, Field(ge=1)] | None = None
+    """Most of something."""
+    exploration_deviation: Scheduled = Schedule(0.5, 0.5)
+    """A schedule of the update, though another algorithm reads one of this name outside."""
+
+
+def test_text_is_read_by_the_type_of_a_field():
+    c = validate("own", OwnConfig, dict(critic_hidden="400, 3e2", shares="[0.5,1e-1]", most="1e3", hidden=7))
+    assert (c.critic_hidden, c.shares, c.most, c.hidden) == ((400, 300), (0.5, 0.1), 1000, (7,))
+    assert all(type(each) is int for each in (*c.critic_hidden, c.most, *c.hidden))
+    none = validate("own", OwnConfig, dict(critic_hidden="none", most="none", shares=""))
+    assert (none.critic_hidden, none.most, none.shares) == (None, None, ())
+    for wrong in ({"most": "1.5e0"}, {"most": "0e1"}, {"critic_hidden": "4,x"}, {"critic_hidden": "1.5e0"}):
+        with pytest.raises(UserError, match=f"^{next(iter(wrong))} = "):
+            validate("own", OwnConfig, wrong)
+
+
+def test_what_is_read_outside_the_update_is_said_by_each_algorithm():
+    assert OwnConfig().scalars(0.5).keys() == {"learning_rate", "exploration_deviation"}
+    assert set(find("ddpg").Config().scalars(0.5)) == {"learning_rate"}
+
+
+@pytest.mark.filterwarnings("ignore:Field name:UserWarning")
+@pytest.mark.parametrize("name, algorithm, base", [
+    ("length", "ppo", "Config"), ("scalars", "dqn", "Config"), ("outside", "ppo", "Config"),
+    ("returns", "rainbow", "DQNConfig"),
+])  # fmt: skip
+def test_a_field_that_hides_something_else_is_refused(name, algorithm, base):
+    above, fields = find(algorithm).Config, {"__annotations__": {name: int}, name: 5, "__module__": __name__}
+    with pytest.raises(UserError, match=f"^a field cannot be called '{name}' of Own, which {base} has .*: rename it$"):
+        type(above)("Own", (above,), fields)
 
 
 def test_shares_lie_within_0_and_1():
