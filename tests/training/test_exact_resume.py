@@ -152,7 +152,8 @@ def test_learn_goes_on_to_the_stored_total(tmp_path):
     loaded = load(tmp_path / "c", backend="torch")
     assert (loaded.steps, loaded.total_steps) == (60, 120)
     assert loaded.learn().steps == 120
-    assert loaded.learn().steps == 120 + loaded.config.steps
+    assert loaded.learn().steps == loaded.config.steps == 160, "then to the end of the budget"
+    assert loaded.learn().steps == 2 * 160, "and for as many again"
 
 
 def test_without_the_replay_learning_goes_on_from_fresh_experience(tmp_path):
