@@ -211,9 +211,10 @@ class Agent(Actor, ABC):
         return due or after >= self.total_steps
 
     def _checkpoint(self) -> None:
-        if not (self._whole_episodes or self.config.checkpoint_every or self.steps >= self.total_steps):
+        waited = self.steps - self._checkpoint_at >= self.config.n_envs * LONGEST and self.steps < self.total_steps
+        if waited and not (self._whole_episodes or self.config.checkpoint_every):
             mend = "state a limit by gymnasium.wrappers.TimeLimit, or set checkpoint_every"
-            warnings.warn(f"no episode ended within {LONGEST:,} steps, and all begin anew now: {mend}", stacklevel=2)
+            warnings.warn(f"an episode did not end in {LONGEST:,} steps, and all begin anew now: {mend}", stacklevel=2)
         self._must_reset, self._checkpoint_at = True, self.steps
         self._tell("on_checkpoint")
 

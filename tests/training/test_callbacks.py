@@ -94,7 +94,7 @@ def test_where_the_limit_is_unknown_checkpoints_wait_until_episodes_were_finishe
     monkeypatch.setattr("rlzoo.training.agent.LONGEST", 50)
     diary, endless = Diary(), isinstance(env, Counting) and env.length == 10_000
     agent = PPO(env, backend="jax", n_steps=10, batch_size=10, hidden=(4,), overlap=overlap)
-    with pytest.warns(match="no episode ended within 50 steps") if endless else nullcontext():
+    with pytest.warns(match="an episode did not end in 50 steps") if endless else nullcontext():
         agent.learn(200, callbacks=[diary])
     assert [steps for event, steps in diary.events if event == "checkpoint"] == expected
 
@@ -281,3 +281,9 @@ def test_one_that_stops_keeps_nothing_from_those_after_it(event):
 def test_the_budget_is_learned_to_its_end_also_in_stages():
     agent = PPO(Counting(), backend="jax", n_steps=8, batch_size=8, hidden=(4,), steps=80)
     assert [agent.learn(steps).steps for steps in (16, 24, None, None)] == [16, 40, 80, 160]
+
+
+@pytest.mark.filterwarnings("error")
+def test_to_stop_early_is_not_taken_for_an_episode_that_does_not_end():
+    agent = PPO(Counting(10_000), backend="jax", n_steps=8, batch_size=8, hidden=(4,))
+    assert agent.learn(80, callbacks=[Raises("on_steps", StopTraining, 16)]).steps == 16
