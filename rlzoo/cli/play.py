@@ -27,16 +27,14 @@ def play(
     ] = None,
 ) -> None:
     """Show an agent in its environment, in a window."""
-    import numpy as np
-
     from rlzoo.cli.agents import load_agent
-    from rlzoo.training.evaluate import evaluate
+    from rlzoo.training.evaluate import evaluate, noise_beside
 
     agent = load_agent(run, env, backend)
     window = _window(agent, run)
     for episode in range(episodes):
         try:
-            rng = np.random.default_rng(seed + episode) if stochastic else None
+            rng = noise_beside(seed + episode) if stochastic else None
             result = evaluate(agent.player(1, rng), window, 1, seed + episode)
         except Exception as error:
             raise _explained(error) from error

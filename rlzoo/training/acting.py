@@ -20,12 +20,10 @@ from rlzoo.nn import Layout
 from rlzoo.policies.spaces import example, has_image, parts_of, rows, to_plain
 from rlzoo.training import checkpoint
 from rlzoo.training.collect import Memory
-from rlzoo.training.evaluate import LONGEST, Evaluation, evaluate
+from rlzoo.training.evaluate import APART, LONGEST, Evaluation, evaluate, noise_beside
 from rlzoo.training.exploration import Exploration, GaussianNoise
 from rlzoo.training.interrupts import Whole
 from rlzoo.training.threads import one_blas_thread
-
-APART = 2**31  # what tells the seeds of evaluation and of `act` from those of learning
 
 
 class Actor:
@@ -213,7 +211,7 @@ class Actor:
         if longest is None:
             longest = max(LONGEST, self._limit if env is None else envs.limit_of(env))
         longest = whole_number("longest", longest)
-        rng = None if deterministic else np.random.default_rng(seed)
+        rng = None if deterministic else noise_beside(seed)
         given = env is not None and not isinstance(env, str)
         vector_env = self._seen_as_own(env) if given else self.separate_environment(min(episodes, 10), env=env)
         try:

@@ -11,6 +11,7 @@ from gymnasium.vector import VectorEnv
 
 from rlzoo.envs import Stepper
 
+APART = 2**31  # what tells the seeds of evaluation and of `act` from those of learning
 LONGEST = 27_000  # steps of an episode in an environment without a limit: half an hour of an Atari game
 
 
@@ -38,6 +39,14 @@ class Evaluation:
     def __str__(self) -> str:
         mean = f"mean return {self.mean_return:.1f} ± {self.std_return:.1f} over {self.episodes} episodes"
         return mean if not self.cut else f"{mean}, {self.cut} of them cut off after {max(self.lengths):,} steps"
+
+
+def noise_beside(seed: int) -> np.random.Generator:
+    """What stochastic actions draw on in environments seeded by `seed`: a stream of its own.
+
+    Gymnasium's first environment draws on `default_rng(seed)`, and its noise is not to be the policy's.
+    """
+    return np.random.default_rng([seed, APART, 2])
 
 
 def evaluate(act: Callable[[Any, np.ndarray | None], np.ndarray], env: VectorEnv, episodes: int,

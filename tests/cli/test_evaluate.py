@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
+import gymnasium as gym
 import numpy as np
 import pytest
+from counting import Coins
 
-from rlzoo import load
+from rlzoo import PPO, load
 from rlzoo.training.evaluate import Evaluation
 
 
@@ -75,6 +79,17 @@ def test_playing_shows_episodes(rlzoo, trained, monkeypatch):
     returns = [float(line.split("return ")[1].split()[0]) for line in outcome.out.splitlines()]
     agent = load(trained)
     assert returns == [agent.evaluate(1, seed=seed).returns[0] for seed in (5, 6)]
+
+
+def test_playing_stochastically_the_agent_knows_no_coin_beforehand(rlzoo, monkeypatch):
+    """Right half the time: within 70 and 130 of 200, which is 4.2 standard deviations."""
+    monkeypatch.setitem(gym.registry, "Coins-v0", gym.envs.registration.EnvSpec("Coins-v0", Coins))
+    module = import_module("rlzoo.cli.play")  # `rlzoo.cli` has the function by that name
+    monkeypatch.setattr(module, "_window", lambda agent, run: agent.separate_environment())
+    PPO("Coins-v0", backend="numpy", hidden=(8,)).save("saved")
+    outcome = rlzoo("play", "saved", "--stochastic", "--episodes", 2)
+    returns = [float(line.split("return ")[1].split()[0]) for line in outcome.out.splitlines()]
+    assert len(returns) == 2 and all(70 <= each <= 130 for each in returns), outcome.err
 
 
 def test_json_of_a_return_that_is_no_number_is_json(rlzoo, trained, monkeypatch):

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 import gymnasium as gym
 import numpy as np
 import pytest
-from counting import Counting
+from counting import Coins, Counting
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 from gymnasium.wrappers.vector import TransformReward
 
@@ -155,6 +155,14 @@ def test_an_episode_that_does_not_end_is_cut_off():
     assert result.lengths == (3, 9, 3, 3, 3) and result.cut == 1
     assert result.returns == (6.0, 45.0, 6.0, 6.0, 6.0)
     assert str(result).endswith("over 5 episodes, 1 of them cut off after 9 steps")
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_stochastic_actions_are_not_drawn_on_the_environments_own_stream(seed):
+    """Who cannot know a coin is right half the time: within 70 and 130 of 200, which is 4.2 standard deviations."""
+    result = PPO(Coins(), **SMALL).evaluate(1, seed=seed, deterministic=False)
+    assert 70 <= result.returns[0] <= 130
+    assert result.returns == PPO(Coins(), **SMALL).evaluate(1, seed=seed, deterministic=False).returns
 
 
 def test_what_diverges_is_not_saved():
