@@ -220,7 +220,7 @@ def make_separate(env: Any, n_envs: int = 1, render_mode: str | None = None, **v
     if isinstance(env, str):
         return make(env, n_envs, render_mode, infos=False, **views)
     spec = None if isinstance(env, VectorWrapper) else spec_of(env)  # a vector wrapper's is that of what it wraps
-    ways = [lambda: make(_copied(env), infos=False, **views)]
+    ways = [lambda: make(copied(env, {}), infos=False, **views)]
     if spec is not None:
         ways.insert(0 if render_mode else 1, lambda: _remade(env, spec, n_envs, render_mode, views))
     reasons = []
@@ -247,11 +247,11 @@ def _remade(env: Any, spec: Any, n_envs: int, render_mode: str | None, views: di
     return LeanSyncVectorEnv([partial(_viewed, one, **views) for one in made], infos=False)
 
 
-def _copied(env: Any) -> Any:
+def copied(env: Any, memo: dict[int, Any]) -> Any:
     """A deep copy; of environments in other processes, new ones in this process. Raises what copying raises."""
-    inner, memo = env.unwrapped, {}
+    inner = getattr(env, "unwrapped", None)
     if isinstance(inner, AsyncVectorEnv):
-        memo[id(inner)] = LeanSyncVectorEnv(inner.env_fns)
+        memo[id(inner)] = SyncVectorEnv(inner.env_fns, autoreset_mode=inner.autoreset_mode)
     with _connections_stay():
         return copy.deepcopy(env, memo)
 

@@ -18,7 +18,7 @@ from rlzoo.envs.masks import choices as choices_of
 from rlzoo.errors import UserError, whole_number
 from rlzoo.nn import Layout
 from rlzoo.policies.spaces import example, has_image, parts_of, rows, to_plain
-from rlzoo.training import checkpoint
+from rlzoo.training import copies
 from rlzoo.training.collect import Memory
 from rlzoo.training.evaluate import APART, LONGEST, Evaluation, evaluate, noise_beside
 from rlzoo.training.exploration import Exploration, GaussianNoise
@@ -62,7 +62,10 @@ class Actor:
         return f"<{type(self).__name__} on {self.environment_name}, {self.engine.name}, {self.steps:,} steps>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return checkpoint.reduced(self)
+        return copies.reduced(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return copies.copied(self, memo)
 
     def _sync(self) -> None:
         """Bring the parameters to NumPy, where they act: into `flat`, which `params` are views of."""

@@ -73,7 +73,7 @@ def save(agent: Any, path: str | Path, replay: bool = False, evaluation_return: 
         beside, old = path.with_name(f".{path.name}.writing"), _old(path)
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
-        save_file(_flat(agent.arrays(replay)), beside / ARRAYS)
+        save_file(flat(agent.arrays(replay)), beside / ARRAYS)
         described = manifest(agent) | {"sha256": digest(beside / ARRAYS)}
         if evaluation_return is not None:
             described["evaluation_return"] = evaluation_return
@@ -198,7 +198,7 @@ def load(
     if hyperparameters:
         _override(found, hyperparameters, find(found["algorithm"]))
     try:
-        return _agent(found, arrays, find, env, engine)
+        return agent_of(found, arrays, find, env, engine)
     except Exception as error:  # whatever a stranger's values provoke
         reason = brief(error) if isinstance(error, UserError) else f"{type(error).__name__}: {brief(error)}"
         if hyperparameters:
@@ -219,16 +219,6 @@ def _override(found: dict[str, Any], hyperparameters: dict[str, Any], kind: Any)
     found["sources"] |= dict.fromkeys(hyperparameters, "load")
 
 
-def reduced(agent: Any) -> tuple[Any, ...]:
-    """An agent for `pickle` and `copy`: as in a checkpoint with its replay, and its environment as it was given."""
-    engine, arrays = agent.engine, agent.arrays(replay=agent.engine.learns)
-    return _revived, (type(agent), manifest(agent), arrays, agent.env, engine.name, engine.device, engine.eager)
-
-
-def _revived(kind: Any, found: dict[str, Any], arrays: Any, env: Any, backend: str, device: str, eager: bool) -> Any:
-    return _agent(found, _flat(arrays), lambda name: kind, env, Engine(backend, device, eager), trusted=True)
-
-
 def _check_kind(path: Path, found: dict[str, Any], find: Callable[[str], Any]) -> None:
     """Raises UserError if the agent is of another class than `find` gives for its algorithm."""
     try:
@@ -241,7 +231,7 @@ def _check_kind(path: Path, found: dict[str, Any], find: Callable[[str], Any]) -
         raise UserError(f"{path} holds an agent of the class {kind}, not {expected}: {kind}.load(path) loads it")
 
 
-def _agent(
+def agent_of(
     found: dict[str, Any], arrays: dict[str, np.ndarray], find: Any, env: Any, engine: Engine, trusted: bool = False
 ) -> Any:
     """The agent that a manifest describes, with these arrays; unless `trusted`, nothing is made that is much larger."""
@@ -274,7 +264,7 @@ def _fitted(expected: dict[str, Any], found: dict[str, np.ndarray]) -> dict[str,
     return tree.unflatten(structure, [found[name] for name in names])
 
 
-def _flat(arrays: dict[str, Any]) -> dict[str, np.ndarray]:
+def flat(arrays: dict[str, Any]) -> dict[str, np.ndarray]:
     """The leaves of a tree by their paths, such as `state/parameters`."""
     leaves = (np.asarray(leaf, order="C") for leaf in tree.flatten(arrays)[0])
     return dict(zip(tree.paths(arrays), leaves, strict=True))

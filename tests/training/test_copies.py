@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import copy
+import gc
 import multiprocessing as mp
 import pickle
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from counting import Counting
 from engines import require
+from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
+from gymnasium.wrappers.vector import TransformReward
 from tiny_agents import assert_same, everything, make
 
 from rlzoo import PPO, UserError, load
@@ -39,6 +43,34 @@ def test_a_copys_environment_is_its_own():
     agent = PPO(Counting(), backend="numpy", hidden=(8,))
     twin = copy.deepcopy(agent)
     assert twin.env is not agent.env and twin.evaluate(1).returns == agent.evaluate(1).returns
+
+
+@pytest.mark.parametrize("wrap", [lambda env: env, lambda env: TransformReward(env, lambda reward: reward * 0.5)])
+def test_environments_in_other_processes_are_made_anew_here_and_the_original_goes_on(wrap):
+    require("torch")
+    env = AsyncVectorEnv([lambda: gym.make("CartPole-v1")] * 2)
+    agent = PPO(wrap(env), backend="torch", n_steps=8, batch_size=8, hidden=(8,)).learn(16)
+    twin = copy.deepcopy(agent)
+    copy.deepcopy(agent)  # and dropped
+    gc.collect()
+    assert isinstance(twin.env.unwrapped, SyncVectorEnv)
+    for each in (twin, agent):
+        each.learn(32)
+    assert_same(everything(twin), everything(agent))
+    env.close()
+
+
+def test_what_cannot_be_copied_is_unharmed_by_the_attempt():
+    here, there = mp.Pipe()
+    env = Counting()
+    env.here = here
+    agent = PPO(env, backend="numpy", hidden=(8,))
+    message = r"^Counting cannot be copied \(it holds a connection to another process\): save the agent, and load"
+    with pytest.raises(UserError, match=message):
+        copy.deepcopy(agent)
+    gc.collect()
+    there.send("still there")
+    assert here.recv() == "still there"
 
 
 def flat_of(agent):
