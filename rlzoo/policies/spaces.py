@@ -193,3 +193,18 @@ def _leaf_rows(space: spaces.Space, observation: Any) -> tuple[np.ndarray, bool]
     if not one and array.shape[1:] != shape:
         raise UserError(f"observation of shape {array.shape} is not valid: expected {shape} or (N, *{shape})")
     return (array[None] if one else array), one
+
+
+def same_bounds(space: spaces.Space, other: spaces.Space) -> bool:
+    """Whether actions that one allows are allowed by the other: those of an agent have the bounds it was made with."""
+    if not (isinstance(space, spaces.Box) and isinstance(other, spaces.Box)):
+        return True
+    return np.allclose(space.low, other.low, 1e-6) and np.allclose(space.high, other.high, 1e-6)
+
+
+def outline(space: spaces.Space) -> dict[str, Any]:
+    """What of a space the networks depend on."""
+    parts = parts_of(space)
+    if parts is not None:
+        return {str(key): outline(part) for key, part in parts.items()}
+    return {name: value for name, value in to_plain(space).items() if name not in ("low", "high", "dtype")}

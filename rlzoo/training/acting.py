@@ -17,7 +17,7 @@ from rlzoo.envs.masks import KEY, leaves_a_choice
 from rlzoo.envs.masks import choices as choices_of
 from rlzoo.errors import UserError, whole_number
 from rlzoo.nn import Layout
-from rlzoo.policies.spaces import example, has_image, parts_of, rows, to_plain
+from rlzoo.policies.spaces import example, has_image, outline, rows, same_bounds
 from rlzoo.training import copies
 from rlzoo.training.collect import Memory
 from rlzoo.training.evaluate import APART, LONGEST, Evaluation, evaluate, noise_beside
@@ -279,22 +279,7 @@ class Actor:
         """Raises UserError unless an environment has the spaces that the agent was made for."""
         for kind in ("observation", "action"):
             found, expected = getattr(env, f"single_{kind}_space"), getattr(self, f"{kind}_space")
-            if _outline(found) != _outline(expected) or (kind == "action" and not _same_bounds(found, expected)):
+            if outline(found) != outline(expected) or (kind == "action" and not same_bounds(found, expected)):
                 raise UserError(
                     f"the agent does not fit {envs.name_of(env)}: its {kind} space is {expected}, not {found}"
                 )
-
-
-def _same_bounds(space: gym.Space, other: gym.Space) -> bool:
-    """Whether actions that one allows are allowed by the other: those of an agent have the bounds it was made with."""
-    if not (isinstance(space, gym.spaces.Box) and isinstance(other, gym.spaces.Box)):
-        return True
-    return np.allclose(space.low, other.low, 1e-6) and np.allclose(space.high, other.high, 1e-6)
-
-
-def _outline(space: gym.Space) -> dict[str, Any]:
-    """What of a space the networks depend on."""
-    parts = parts_of(space)
-    if parts is not None:
-        return {str(key): _outline(part) for key, part in parts.items()}
-    return {name: value for name, value in to_plain(space).items() if name not in ("low", "high", "dtype")}
