@@ -35,14 +35,16 @@ def find(name: str) -> Any:
 
 def load(
     path: str | Path, *, env: Any = None, backend: str | None = None, device: str = "auto", eager: bool = False,
-    **hyperparameters: Any,
+    replay: bool | None = None, **hyperparameters: Any,
 ) -> Any:  # fmt: skip
     """The agent saved at `path` (by `agent.save`, or a run's folder), on any engine, or on "numpy" to act only.
 
     `env` says where it is to learn or be evaluated; without it, a plain Gymnasium id is taken from the checkpoint.
-    `hyperparameters` are those to learn on with, such as `learning_rate=1e-4`, for those that it was saved with. Raises
-    UserError for a folder that holds no agent, or a checkpoint that is not whole or does not fit them.
+    `hyperparameters` are those to learn on with, such as `learning_rate=1e-4`, for those that it was saved with. A
+    replay buffer in the checkpoint is loaded too, but on "numpy"; `replay=False` leaves it out, which is faster where
+    nothing is learned. Raises UserError for a folder that holds no agent, or a checkpoint that is not whole or does not
+    fit them.
     """
     from rlzoo.training import checkpoint
 
-    return checkpoint.load(path, find, env, backend, device, eager, **hyperparameters)
+    return checkpoint.load(path, find, env, backend, device, eager, replay, **hyperparameters)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -114,7 +114,7 @@ class HindsightReplay(ReplayBuffer):
         episodes = {"step": self.step[: self.size], "final": self.final[: self.size], "next_step": self._step}
         return super().arrays() | episodes
 
-    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         super().restore(arrays)
         for name, size, least in (("step", self.size, 0), ("final", self.size, -1), ("next_step", self.n_envs, 0)):
             numbers = arrays[name]

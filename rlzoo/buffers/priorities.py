@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 BITS, TOP = 4, 256  # so few levels that NumPy's calls, not its work, would be what the time goes into
@@ -110,7 +112,7 @@ class Priorities:
         """What a checkpoint holds of it."""
         return {"priority": self.tree[np.arange(size)], "largest_priority": np.asarray(self.largest)}
 
-    def restore(self, arrays: dict[str, np.ndarray], size: int) -> None:
+    def restore(self, arrays: Mapping[str, np.ndarray], size: int) -> None:
         """Take over what `arrays` gave; raises ValueError where it does not fit."""
         priority, largest = arrays["priority"], arrays["largest_priority"]
         for name, numbers, shape in (("priorities", priority, (size,)), ("largest_priority", largest, ())):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -181,7 +182,7 @@ class ReplayBuffer:
         more = {} if self.priorities is None else self.priorities.arrays(self.size)
         return filled | more | {"position": np.asarray(self.position, np.int64)}
 
-    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Take over what `arrays` gave; raises ValueError where it does not fit."""
         where = arrays["position"]
         if where.shape != () or where.dtype != np.int64:

@@ -23,15 +23,17 @@ def quoted(text: object) -> str:
     return shlex.quote(printable(text))
 
 
-def load_agent(folder: Path, env: str | None, backend: str | None, device: str = "auto", eager: bool = False) -> Any:
-    """The agent of a run or of a saved agent's folder, with an environment to be in.
+def load_agent(
+    folder: Path, env: str | None, backend: str | None, device: str = "auto", eager: bool = False, replay: bool = False
+) -> Any:
+    """The agent of a run or of a saved agent's folder, with an environment to be in; with its `replay` to learn on.
 
     A checkpoint may name a module to import for its environment, or a text to give to it; only a person's `--env` makes
     that happen. Raises UserError without it, and for an environment whose spaces are not the agent's.
     """
     from rlzoo import load
 
-    agent = load(folder, env=trust(env), backend=backend, device=device, eager=eager)
+    agent = load(folder, env=trust(env), backend=backend, device=device, eager=eager, replay=replay)
     if agent.env is None:
         name = agent.environment_name
         mend = f"--env {quoted(name)}, if you trust it" if ":" in name or "," in name else "--env ID"

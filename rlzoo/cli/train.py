@@ -158,7 +158,7 @@ def _resumed_agent(run: Any, env: str | None, backend: str | None, device: str, 
     from rlzoo.training.checkpoint import read_manifest
 
     backend = backend or read_manifest(run.latest_checkpoint())["backend"]
-    agent = load_agent(run.folder, env, backend, device, eager)
+    agent = load_agent(run.folder, env, backend, device, eager, replay=True)
     if agent.steps >= agent.total_steps and more is None:
         raise UserError(
             f"{quoted(run.folder)} is finished ({agent.steps:,} steps): to train it longer, "

@@ -5,24 +5,24 @@ Nothing is pickled or evaluated, no module named in a file is imported: a strang
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
-from rlzoo.backend import Engine, tree
+from rlzoo.backend import Engine
 from rlzoo.envs import is_harmless
 from rlzoo.errors import UserError, printable
 from rlzoo.policies.spaces import from_plain, to_plain
+from rlzoo.training.arrays import REPLAY, Part, digest, digest_without_replay, fitted, flat, stored
 from rlzoo.training.bounds import BoundedGenerator, check_views, check_widths, most_for
 from rlzoo.training.complaints import brief, readable
 from rlzoo.training.config import Resolved, validate
@@ -46,6 +46,7 @@ class Manifest(BaseModel):
     algorithm: str
     kind: str = ""  # the name of the agent's class
     sha256: str = ""  # of the file of the arrays
+    sha256_without_replay: str = ""  # of what is read by one who only acts
     evaluation_return: float | None = None  # of a run's best checkpoint
     environment: str
     environment_is_id: bool
@@ -73,8 +74,10 @@ def save(agent: Any, path: str | Path, replay: bool = False, evaluation_return: 
         beside, old = path.with_name(f".{path.name}.writing"), _old(path)
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
-        save_file(flat(agent.arrays(replay)), beside / ARRAYS)
-        described = manifest(agent) | {"sha256": digest(beside / ARRAYS)}
+        arrays = flat(agent.arrays(replay))
+        save_file(arrays, beside / ARRAYS)
+        digests = {"sha256": digest(beside / ARRAYS), "sha256_without_replay": digest_without_replay(arrays)}
+        described = manifest(agent) | digests
         if evaluation_return is not None:
             described["evaluation_return"] = evaluation_return
         (beside / MANIFEST).write_text(json.dumps(described, indent=1), encoding="utf-8")
@@ -145,13 +148,14 @@ def read_manifest(path: Path) -> dict[str, Any]:
     raise UserError(f"checkpoint {path / MANIFEST} is damaged ({damage}): {_mend(path)}")
 
 
-def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The manifest and the arrays by name of a checkpoint folder; raises UserError if it is not whole."""
+def read(path: Path, replay: bool) -> tuple[dict[str, Any], Mapping[str, np.ndarray]]:
+    """The manifest and the arrays by name of a checkpoint folder, with its replay or without.
+
+    Raises UserError if what is read is not whole.
+    """
     found = read_manifest(path)
     try:
-        if found["sha256"] not in ("", digest(path / ARRAYS)):
-            raise ValueError(f"its content is not what {MANIFEST} says")
-        return found, load_file(path / ARRAYS)
+        return found, stored(path / ARRAYS, (found["sha256"], found["sha256_without_replay"]), replay)
     except Exception as error:  # whatever a stranger's header provokes
         damage = brief(error)
     raise UserError(f"checkpoint {path / ARRAYS} is truncated or damaged ({damage}): {_mend(path)}")
@@ -166,21 +170,15 @@ def _mend(path: Path) -> str:
     return f"use an earlier one{named}; a run does once this folder is removed"
 
 
-def digest(path: Path) -> str:
-    """The SHA-256 of a file, as hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def load(
     path: str | Path, find: Callable[[str], Any], env: Any = None, backend: str | None = None, device: str = "auto",
-    eager: bool = False, **hyperparameters: Any,
+    eager: bool = False, replay: bool | None = None, **hyperparameters: Any,
 ) -> Any:  # fmt: skip
     """The agent saved at `path`: a checkpoint folder, or a run, whose latest checkpoint is taken.
 
-    `find` gives an algorithm's class by name; `hyperparameters` take the place of those that it was saved with. Raises
-    UserError for a folder that is neither, for a checkpoint that is not whole or does not fit them, and for one of
-    another class.
+    `find` gives an algorithm's class by name; `replay` says whether its replay is read, without which it is where the
+    engine learns; `hyperparameters` take the place of those that it was saved with. Raises UserError for a folder that
+    is neither, for a checkpoint that is not whole or does not fit them, and for one of another class.
     """
     with readable(path):
         path = standing(Path(path))
@@ -190,8 +188,8 @@ def load(
             from rlzoo.training.run import Run
 
             path = Run.open(path).latest_checkpoint()
-    found, arrays = read(path)
     engine = Engine(backend, device, eager)
+    found, arrays = read(path, engine.learns if replay is None else replay)
     _check_kind(path, found, find)
     if env is None and found["environment_is_id"] and is_harmless(found["environment"]):
         env = found["environment"]  # else it is for the user to say
@@ -232,7 +230,7 @@ def _check_kind(path: Path, found: dict[str, Any], find: Callable[[str], Any]) -
 
 
 def agent_of(
-    found: dict[str, Any], arrays: dict[str, np.ndarray], find: Any, env: Any, engine: Engine, trusted: bool = False
+    found: dict[str, Any], arrays: Mapping[str, np.ndarray], find: Any, env: Any, engine: Engine, trusted: bool = False
 ) -> Any:
     """The agent that a manifest describes, with these arrays; unless `trusted`, nothing is made that is much larger."""
     kind = find(found["algorithm"])
@@ -246,25 +244,6 @@ def agent_of(
     agent = kind.__new__(kind)
     agent._set_up(env, spaces, Resolved(config, found["sources"]), engine, found["seed"], BoundedGenerator(most))
     agent.environment_name = found["environment"]
-    fitted = _fitted(agent.arrays(), arrays)
-    replay = {name.removeprefix("replay/"): rows for name, rows in arrays.items() if name.startswith("replay/")}
-    agent.restore(found, fitted | ({"replay": replay} if replay else {}))
+    replay = Part(arrays, REPLAY)
+    agent.restore(found, fitted(agent.arrays(), arrays) | ({"replay": replay} if replay else {}))
     return agent
-
-
-def _fitted(expected: dict[str, Any], found: dict[str, np.ndarray]) -> dict[str, Any]:
-    """The arrays as the tree `expected`, in its order; raises ValueError where one does not fit."""
-    leaves, structure = tree.flatten(expected)
-    names = tree.paths(expected)
-    for name, like in zip(names, leaves, strict=True):
-        if name not in found:
-            raise ValueError(f"{name} is missing")
-        if (found[name].shape, found[name].dtype) != (like.shape, like.dtype):
-            raise ValueError(f"{name} is {found[name].dtype} {found[name].shape}, expected {like.dtype} {like.shape}")
-    return tree.unflatten(structure, [found[name] for name in names])
-
-
-def flat(arrays: dict[str, Any]) -> dict[str, np.ndarray]:
-    """The leaves of a tree by their paths, such as `state/parameters`."""
-    leaves = (np.asarray(leaf, order="C") for leaf in tree.flatten(arrays)[0])
-    return dict(zip(tree.paths(arrays), leaves, strict=True))

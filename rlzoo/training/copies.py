@@ -10,6 +10,7 @@ from rlzoo.envs import name_of
 from rlzoo.envs.make import copied as copied_environment
 from rlzoo.errors import UserError
 from rlzoo.training import checkpoint
+from rlzoo.training.arrays import flat
 from rlzoo.training.complaints import brief
 
 
@@ -36,4 +37,4 @@ def copied(agent: Any, memo: dict[int, Any]) -> Any:
 
 def _revived(kind: Any, found: dict[str, Any], arrays: Any, env: Any, backend: str, device: str, eager: bool) -> Any:
     engine = Engine(backend, device, eager)
-    return checkpoint.agent_of(found, checkpoint.flat(arrays), lambda name: kind, env, engine, trusted=True)
+    return checkpoint.agent_of(found, flat(arrays), lambda name: kind, env, engine, trusted=True)

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rlzoo import __version__, envs
 from rlzoo.errors import UserError
-from rlzoo.training import checkpoint, lock
+from rlzoo.training import arrays, checkpoint, lock
 from rlzoo.training.callbacks import Callback
 from rlzoo.training.complaints import brief, readable
 from rlzoo.training.loggers import CSVLogger, TensorBoardLogger, best_evaluation
@@ -237,7 +237,7 @@ def _is_whole(path: Path) -> bool:
     try:
         found = json.loads((path / checkpoint.MANIFEST).read_text(encoding="utf-8"))
         manifest = checkpoint.Manifest.model_validate(found)
-        return manifest.sha256 in ("", checkpoint.digest(path / checkpoint.ARRAYS))
+        return manifest.sha256 in ("", arrays.digest(path / checkpoint.ARRAYS))
     except (OSError, ValueError, RecursionError):
         return False
 

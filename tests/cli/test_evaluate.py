@@ -61,6 +61,16 @@ def test_another_environment_must_fit(rlzoo, trained):
     assert refused.status == 2 and "'Acrobot-v1' does not fit run" in refused.err and "(4,)" in refused.err
 
 
+def test_the_replay_is_read_where_learning_goes_on_alone(rlzoo, monkeypatch):
+    small = ["--set", "hidden=8", "learning_starts=10", "buffer_size=100", "--backend", "torch"]
+    made = rlzoo("train", "--algo", "dqn", "--env", "CartPole-v1", *small, "--steps", 200, "--quiet", "--out", "run")
+    assert made.status == 0, made.err
+    read = []
+    monkeypatch.setattr("rlzoo.buffers.ReplayBuffer.restore", lambda self, arrays: read.append(len(arrays["reward"])))
+    assert rlzoo("evaluate", "run", "--episodes", 1).status == 0 and not read
+    assert rlzoo("train", "--resume", "run", "--steps", 8, "--quiet").status == 0 and read == [100]
+
+
 def test_playing_needs_a_display(rlzoo, trained, monkeypatch):
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
         monkeypatch.delenv(name, raising=False)

@@ -107,7 +107,7 @@ def test_what_the_first_engine_saved_acts_on_numpy(kind, saved):
 
 
 def acts_on_numpy(path, held, actions):
-    agent = load(path, backend="numpy")
+    agent = load(path, backend="numpy", replay=True)
     assert_same(everything(agent), held)
     seen, found = act(agent)
     assert_agree(found, actions, scores(agent, seen))

@@ -62,7 +62,7 @@ def write_arrays(path, arrays):
 def refused(path, *words):
     """The one line with which it is refused."""
     with pytest.raises(UserError) as caught:
-        load(path, backend="numpy")
+        load(path, backend="numpy", replay=True)
     line = str(caught.value)
     assert "\n" not in line and len(line) < 700 and path.name in line
     for word in words:
@@ -94,7 +94,7 @@ def is_killed_half_way(arrays, path):
 
 @pytest.mark.parametrize("failure", [fails_at_once, fails_half_way, is_killed_half_way])
 def test_a_failure_while_writing_leaves_the_last_good_one(failure, good, original, monkeypatch):
-    newer = load(good, backend="numpy")
+    newer = load(good, backend="numpy", replay=True)
     newer.steps = 999
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "save_file", failure)
@@ -104,7 +104,7 @@ def test_a_failure_while_writing_leaves_the_last_good_one(failure, good, origina
             assert failure is is_killed_half_way or "no space left" in str(caught.value)
     visible = [name for name in names(good.parent) if not name.startswith(".")]
     assert visible == ["good"]
-    assert_same(everything(load(good, backend="numpy")), original[1])
+    assert_same(everything(load(good, backend="numpy", replay=True)), original[1])
     newer.save(good)  # what was left over is in nobody's way
     assert load(good, backend="numpy").steps == 999
     newer.save(good.with_name("fresh"))
@@ -115,7 +115,7 @@ def test_a_manifest_that_cannot_be_written_leaves_the_last_good_one(good, origin
     monkeypatch.setattr(checkpoint, "manifest", lambda agent: {"not JSON": object()})
     with pytest.raises(TypeError):
         load(good, backend="numpy").save(good)
-    assert_same(everything(load(good, backend="numpy")), original[1])
+    assert_same(everything(load(good, backend="numpy", replay=True)), original[1])
 
 
 def test_killed_between_the_two_renames_the_last_good_one_still_loads(good, original, monkeypatch):
@@ -133,7 +133,7 @@ def test_killed_between_the_two_renames_the_last_good_one_still_loads(good, orig
         with pytest.raises(KeyboardInterrupt):
             agent.save(good)
     assert not good.exists()
-    assert_same(everything(load(good, backend="numpy")), original[1])
+    assert_same(everything(load(good, backend="numpy", replay=True)), original[1])
     agent.save(good)
     assert names(good.parent) == ["good"] and load(good, backend="numpy").steps == 999
 
@@ -194,11 +194,57 @@ def test_numbers_that_changed_on_the_disk(good):
     refused(good, ARRAYS, "its content is not what manifest.json says")
 
 
+def flip(path, name):
+    """Change a bit of an array of a checkpoint as it lies on the disk."""
+    content = bytearray((path / ARRAYS).read_bytes())
+    header = int.from_bytes(content[:8], "little")
+    content[8 + header + json.loads(content[8 : 8 + header])[name]["data_offsets"][0]] ^= 1
+    (path / ARRAYS).write_bytes(content)
+
+
+def test_who_does_not_learn_reads_no_replay_and_all_else_is_checked(good, original):
+    agent = load(good, backend="numpy")
+    assert len(agent.replay) == 0 and len(load(good, backend="numpy", replay=True).replay) == 4
+    state = {name: value for name, value in original[1].items() if not name.startswith("replay/")}
+    assert_same({name: everything(agent)[name] for name in state}, state)
+    flip(good, "replay/reward")
+    assert_same(everything(load(good, backend="numpy")), everything(agent))
+    refused(good, "its content is not what manifest.json says")
+    flip(good, "state/parameters")
+    with pytest.raises(UserError, match=r"its content is not what manifest\.json says"):
+        load(good, backend="numpy")
+
+
+def test_a_replay_is_left_out_unchecked_only_where_the_rest_has_a_digest_of_its_own(good, original):
+    manifest = json.loads((good / MANIFEST).read_text())
+    assert len(manifest.pop("sha256_without_replay")) == 64
+    (good / MANIFEST).write_text(json.dumps(manifest))
+    assert len(load(good, backend="numpy").replay) == 0
+    flip(good, "state/parameters")
+    with pytest.raises(UserError, match=r"its content is not what manifest\.json says"):
+        load(good, backend="numpy")
+
+
+def test_loading_takes_the_memory_of_a_replay_once_or_not_at_all(tmp_path):
+    agent = make("dqn", "numpy", buffer_size=100_000)
+    agent.replay.add(agent.replay.data)
+    size = sum(column.nbytes for column in agent.replay.arrays().values())
+    path, peaks = agent.save(tmp_path / "saved", replay=True), []
+    for replay in (True, False):
+        tracemalloc.start()
+        try:
+            load(path, backend="numpy", replay=replay)
+            peaks.append(tracemalloc.get_traced_memory()[1] / size)
+        finally:
+            tracemalloc.stop()
+    assert 1.0 <= peaks[0] < 1.9 and peaks[1] < 0.2, peaks
+
+
 def test_a_checkpoint_from_before_there_was_a_digest_loads(good, original):
     manifest = json.loads((good / MANIFEST).read_text())
     assert (manifest.pop("kind"), len(manifest.pop("sha256"))) == ("DQN", 64)
     (good / MANIFEST).write_text(json.dumps(manifest))
-    assert_same(everything(load(good, backend="numpy")), original[1])
+    assert_same(everything(load(good, backend="numpy", replay=True)), original[1])
 
 
 def test_whoever_may_read_the_one_file_may_read_the_other(good):
@@ -243,7 +289,7 @@ def test_missing_files(good):
 @pytest.mark.parametrize("key", [*filter(lambda name: name != "evaluation_return", checkpoint.Manifest.model_fields)])
 def test_a_manifest_without_a_key_or_with_the_wrong_type(key, good):
     whole = json.loads((good / MANIFEST).read_text())
-    if key not in ("kind", "sha256"):  # which older ones lack
+    if key not in ("kind", "sha256", "sha256_without_replay"):  # which older ones lack
         (good / MANIFEST).write_text(json.dumps({name: value for name, value in whole.items() if name != key}))
         refused(good, "format None" if key == "format" else key)
     for wrong in (None, 1.5, [], {"a": []}, -1):
@@ -309,7 +355,7 @@ def goals(tmp_path_factory):
     assert agent.replay.step[:6].tolist() == [0, 0, 1, 1, 0, 0]
     assert agent.replay.final[:6].tolist() == [1, 1, 1, 1, -1, -1]
     path = agent.save(tmp_path_factory.mktemp("goals") / "good", replay=True)
-    again = load(path, backend="numpy")
+    again = load(path, backend="numpy", replay=True)
     assert_same(everything(again), everything(agent))
     return path
 
