@@ -194,7 +194,7 @@ def load(
     if env is None and found["environment_is_id"] and is_harmless(found["environment"]):
         env = found["environment"]  # else it is for the user to say
     if hyperparameters:
-        _override(found, hyperparameters, find(found["algorithm"]))
+        _override(found, hyperparameters, find(found["algorithm"]), bool(Part(arrays, REPLAY)))
     try:
         return agent_of(found, arrays, find, env, engine)
     except Exception as error:  # whatever a stranger's values provoke
@@ -205,12 +205,20 @@ def load(
         raise UserError(f"checkpoint {path} is damaged ({reason}): {_mend(path)}") from error
 
 
-def _override(found: dict[str, Any], hyperparameters: dict[str, Any], kind: Any) -> None:
-    """Write other hyperparameters into a manifest; raises UserError for one that is not valid or would do nothing."""
+def _override(found: dict[str, Any], hyperparameters: dict[str, Any], kind: Any, replay: bool) -> None:
+    """Write other hyperparameters into a manifest.
+
+    Raises UserError for one that is not valid or would do nothing, and for other `n_envs` than wrote a `replay`, whose
+    rows tell by their place which environment they are of.
+    """
     config = validate(kind.name, kind.Config, found["config"] | hyperparameters)
     for name in hyperparameters:
         if name in kind.Config.at_first:
             raise UserError(f"{name} is what a new {kind.name} begins with, not one that is loaded: leave it out")
+    wrote = found["config"].get("n_envs", config.n_envs)
+    if replay and config.n_envs != wrote:
+        mend = f"load(path, replay=False, n_envs={config.n_envs}) learns on without it"
+        raise UserError(f"n_envs = {config.n_envs} does not fit the replay, which is of {wrote} environments: {mend}")
     if "steps" in hyperparameters:
         found["total_steps"] = config.steps
     found["config"] |= hyperparameters

@@ -203,3 +203,18 @@ def test_it_is_loaded_with_other_hyperparameters_to_learn_on_with(tmp_path):
         load(path, backend="numpy", learning_rat=0.5)
     with pytest.raises(UserError, match=r"gamma = 2\.0 of ppo is not valid"):
         load(path, backend="numpy", gamma=2.0)
+
+
+def test_a_replay_stays_with_as_many_environments_as_wrote_it(tmp_path):
+    """Its rows tell by their place which environment they are of: among others, episodes would be mixed."""
+    agent = make("dqn", "torch", n_step=3).learn(40)
+    path = agent.save(tmp_path / "saved", replay=True)
+    mend = r"load\(path, replay=False, n_envs=4\) learns on without it"
+    for n_envs in (4, "4"):
+        with pytest.raises(UserError, match=f"^n_envs = 4 does not fit the replay, which is of 2 environments: {mend}"):
+            load(path, backend="torch", n_envs=n_envs)
+    assert len(load(path, backend="torch", n_envs=2, gamma=0.9).replay) == 40
+    other = load(path, backend="torch", replay=False, n_envs=4)
+    assert len(other.replay) == 0 and len(other.learn(40).replay) == 40
+    without = load(agent.save(tmp_path / "without"), backend="torch", n_envs=4)
+    assert_same(everything(without.learn(40)), everything(other))
