@@ -59,7 +59,7 @@ def stored(path: Path, digests: tuple[str, str], replay: bool) -> Stored:
     is read has another.
     """
     whole, without_replay = digests
-    file = safe_open(path, "numpy")
+    file = safe_open(path, "numpy")  # before its digest: what has the right one is then not another that took its place
     names = list(file.keys())
     wanted = [name for name in names if replay or not name.startswith(REPLAY)]
     found = Stored(file, wanted)

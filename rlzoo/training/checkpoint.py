@@ -151,14 +151,17 @@ def read_manifest(path: Path) -> dict[str, Any]:
 def read(path: Path, replay: bool) -> tuple[dict[str, Any], Mapping[str, np.ndarray]]:
     """The manifest and the arrays by name of a checkpoint folder, with its replay or without.
 
-    Raises UserError if what is read is not whole.
+    One that is replaced meanwhile is read again. Raises UserError if what is read is not whole.
     """
-    found = read_manifest(path)
+    place = standing(path)
+    found = read_manifest(place)
     try:
-        return found, stored(path / ARRAYS, (found["sha256"], found["sha256_without_replay"]), replay)
+        return found, stored(place / ARRAYS, (found["sha256"], found["sha256_without_replay"]), replay)
     except Exception as error:  # whatever a stranger's header provokes
         damage = brief(error)
-    raise UserError(f"checkpoint {path / ARRAYS} is truncated or damaged ({damage}): {_mend(path)}")
+    if standing(path) != place or read_manifest(place)["sha256"] != found["sha256"]:
+        return read(path, replay)
+    raise UserError(f"checkpoint {place / ARRAYS} is truncated or damaged ({damage}): {_mend(place)}")
 
 
 def _mend(path: Path) -> str:
@@ -181,10 +184,10 @@ def load(
     is neither, for a checkpoint that is not whole or does not fit them, and for one of another class.
     """
     with readable(path):
-        path = standing(Path(path))
-        if not path.is_dir():
+        path = Path(path)
+        if not standing(path).is_dir():
             raise UserError(f"no such folder: {path}")
-        if not (path / MANIFEST).is_file():
+        if not (standing(path) / MANIFEST).is_file():
             from rlzoo.training.run import Run
 
             path = Run.open(path).latest_checkpoint()

@@ -20,7 +20,7 @@ from rlzoo import DQN, UserError, load
 from rlzoo.backend import tree
 from rlzoo.nn import Dense, Sequential
 from rlzoo.policies.encoders import VectorEncoder
-from rlzoo.training import checkpoint
+from rlzoo.training import arrays, checkpoint
 
 MANIFEST, ARRAYS = checkpoint.MANIFEST, checkpoint.ARRAYS
 
@@ -136,6 +136,28 @@ def test_killed_between_the_two_renames_the_last_good_one_still_loads(good, orig
     assert_same(everything(load(good, backend="numpy", replay=True)), original[1])
     agent.save(good)
     assert names(good.parent) == ["good"] and load(good, backend="numpy").steps == 999
+
+
+@pytest.mark.parametrize("moment", ["after its manifest", "before its digest", "half, after its manifest"])
+def test_a_checkpoint_that_is_replaced_while_it_is_read_is_read_again(moment, good, monkeypatch):
+    newer, half = load(good, backend="numpy"), moment.startswith("half")
+    newer.steps = 999
+    changes = [lambda: good.replace(checkpoint._old(good)) if half else newer.save(good)]  # once
+    module, name = (arrays, "digest") if "digest" in moment else (checkpoint, "read_manifest")
+    act = getattr(module, name)
+
+    def acts(path):
+        if "before" in moment and changes:
+            changes.pop()()
+        result = act(path)
+        if "after" in moment and changes:
+            changes.pop()()
+        return result
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, acts)
+        found = load(good, backend="numpy", replay=True)
+    assert not changes and (found.steps, len(found.replay)) == ((20, 4) if half else (999, 0))
 
 
 def test_saving_again_replaces_and_leaves_nothing_else(good):
