@@ -65,7 +65,8 @@ class SAC(OffPolicyAgent):
     def extras(self) -> dict[str, Any]:
         """What else the networks are made with."""
         c = self.config
-        return {"log_std": c.log_std_init, "sde_every": c.sde_sample_freq} if c.sde else {}
+        every = c.sde_sample_freq if c.sde_sample_freq > 0 else c.train_freq
+        return {"log_std": c.log_std_init, "sde_every": every} if c.sde else {}
 
     def initial_params(self, rng: np.random.Generator) -> dict[str, Any]:
         temperature = np.full(1, math.log(self.config.initial_entropy_coefficient), np.float32)

@@ -97,21 +97,11 @@ class TRPO(ActorCriticAgent):
         return carry, ops.stack([reached, kl, length, entropy, ops.mean(value_loss), explained_variance])
 
     # ---- the policy --------------------------------------------------------------------------------------------------
-    def outputs(self, params: Any, batch: dict[str, Any]) -> Any:
-        """The policy's distribution at every step."""
-        features = self.policy.features(params, batch["observation"], through_time=True)
-        return self.policy.parameters_of_action(params, features)
-
     def surrogate(self, params: Any, batch: dict[str, Any]) -> tuple[Array, Array]:
         """−E[π(a | s) / π_old(a | s) A] (eq. 14), and the entropy."""
         distribution, outputs, weight = self.policy.head.distribution, self.outputs(params, batch), batch.get("weight")
         ratio = ops.exp(distribution.log_prob(outputs, batch["action"]) - batch["log_prob"])
         return -mean(ratio * batch["advantage"], weight), mean(distribution.entropy(outputs), weight)
-
-    def divergence(self, params: Any, batch: dict[str, Any]) -> Array:
-        """The mean KL divergence from the old policy."""
-        kl = self.policy.head.distribution.kl(batch["outputs"], self.outputs(params, batch))
-        return mean(kl, batch.get("weight"))
 
     def fisher_product(self, flat: Array, vector: Array, batch: dict[str, Any]) -> Array:
         """(F + damping I) v, F the Hessian of the KL divergence at the old policy (appendix C)."""

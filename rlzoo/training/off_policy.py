@@ -168,6 +168,8 @@ class OffPolicyAgent(Agent):
         batch = self.replay.sample(self.rng, shape)
         if "observation" in self.normalizers:
             batch |= {name: self._normalized(batch[name]) for name in ("observation", "next_observation")}
+        if "reward" in self.normalizers:
+            batch["reward"] = self.normalizers["reward"](batch["reward"])
         return {"batch": batch, "tau": self._taus(k, before), "noise": self.noise_of_update(shape)}
 
     def _normalized(self, seen: Any) -> Any:
