@@ -2,7 +2,8 @@
 
 The details that matter (Huang 2022, "The 37 implementation details"): orthogonal weights with a last actor layer of
 gain 0.01, separate actor and critic networks, advantages normalized in each minibatch, the gradient's norm clipped,
-V(final observation) bootstrapped on truncation, log-probabilities of the action before it is clipped to the space.
+log-probabilities of the action before it is clipped to the space. Unlike there, a truncated episode is bootstrapped
+with V(final observation).
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ class PPO(ActorCriticAgent):
         return carry["state"] | fixed, metrics
 
     def adapted(self, penalty: Array, divergence: Array) -> Array:
-        """β halved where d < d_targ / 1.5, doubled where d > 1.5 d_targ (section 4), within what it returns from."""
+        """β halved where d < d_targ / 1.5, doubled where d > 1.5 d_targ (Schulman 2017, section 4), within bounds."""
         target = self.config.kl_target
         penalty = ops.where(ops.less(divergence, target / 1.5), 0.5 * penalty, penalty)
         return ops.clip(ops.where(ops.greater(divergence, 1.5 * target), 2.0 * penalty, penalty), *PENALTIES)
@@ -116,7 +117,7 @@ class PPO(ActorCriticAgent):
         return {"state": new, "going": going}, metrics
 
     def loss(self, params: Any, batch: dict[str, Array], scalars: Any) -> tuple[Array, Array]:
-        """−surrogate + c₁ (V(s) − G)² − c₂ H (eq. 9), averaged, with ρ = π(a | s) / π_old(a | s).
+        """−surrogate + c₁ (V(s) − G)² − c₂ H (Schulman 2017, eq. 9), averaged, with ρ = π(a | s) / π_old(a | s).
 
         The surrogate is min(ρ A, clip(ρ, 1 − ε, 1 + ε) A) (eq. 7), or ρ A − β KL(π_old, π) (eq. 8).
         """

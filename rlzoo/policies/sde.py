@@ -25,7 +25,7 @@ def features_and_mean(actor: Layer, params: dict[str, Any], x: Array) -> tuple[A
 
 
 def log_deviation(features: Array, log_std: Array) -> Array:
-    """log √(z² σ²), `[N, actions]` (eq. 10)."""
+    """log √(z² σ²), `[N, actions]` (Raffin 2021, section 3)."""
     variance = ops.matmul(ops.square(features), ops.exp(2.0 * log_std))
     return 0.5 * ops.log(variance + 1e-6)
 

@@ -28,7 +28,11 @@ class GaussianNoise:
 
 
 class OrnsteinUhlenbeckNoise:
-    """x ← x − θ x Δt + √Δt ε, from 0 in each episode: it lingers (Uhlenbeck 1930; Lillicrap 2016, algorithm 1)."""
+    """x ← x − θ x Δt + √Δt ε, from 0 in each episode: it lingers (Uhlenbeck 1930; Lillicrap 2016, algorithm 1).
+
+    With these θ and Δt, OpenAI Baselines' and Stable-Baselines3's, its deviation is 0.1 after a step, 0.92 after a
+    hundred and in the end 1.83.
+    """
 
     def __init__(self, theta: float = 0.15, dt: float = 1e-2):
         self.theta, self.dt = theta, dt
