@@ -133,7 +133,10 @@ def test_evaluate_logs_and_stops_at_its_threshold():
             self.rows.append(record)
 
     rows, diary = Rows(), Diary()
-    agent_of(steps=60).learn(callbacks=[Evaluate(20, episodes=3), rows])
+    evaluate = Evaluate(20, episodes=3)
+    assert evaluate.last is None
+    agent_of(steps=60).learn(callbacks=[evaluate, rows])
+    assert evaluate.last.mean_return == rows.rows[-1]["evaluation_return"]
     evaluated = [row for row in rows.rows if "evaluation_return" in row]
     assert [row["steps"] for row in evaluated] == [20, 40, 60]
     assert all(8 <= row["evaluation_return"] <= 500 for row in evaluated)  # CartPole pays a step, and falls in eight
