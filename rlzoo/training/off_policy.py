@@ -203,8 +203,14 @@ class OffPolicyAgent(Agent):
             self.steps += n_envs
             return action, remembered
 
-        self.collector.fill(self.rollout, choose, head.to_env, self.profile.seconds, raw=True)
-        self.replay.add(self.rollout.transitions())
+        before = self.steps
+        try:
+            self.collector.fill(self.rollout, choose, head.to_env, self.profile.seconds, raw=True)
+        except BaseException:
+            self.steps = before  # the replay gets none of them
+            raise
+        with self.whole:
+            self.replay.add(self.rollout.transitions())
 
     def _reset(self) -> None:
         super()._reset()
