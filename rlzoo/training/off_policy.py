@@ -14,6 +14,7 @@ from rlzoo.buffers.hindsight import STRATEGIES
 from rlzoo.errors import UserError
 from rlzoo.nn.schedules import Schedule, ScheduledShare
 from rlzoo.training.agent import Agent
+from rlzoo.training.capacity import warn_unless_it_fits
 from rlzoo.training.config import Config, one_of
 from rlzoo.training.goals import goals_in, rewards_of
 
@@ -131,10 +132,14 @@ class OffPolicyAgent(Agent):
         arguments = c.buffer_size, c.n_envs, *self.stored, c.gamma, c.n_step, c.length, priorities
         try:
             if c.hindsight is None:
-                return ReplayBuffer(*arguments)
-            return HindsightReplay(*arguments, strategy=c.hindsight, share=c.hindsight_share, goals=goals_in(self))
+                replay = ReplayBuffer(*arguments)
+            else:
+                made = dict(strategy=c.hindsight, share=c.hindsight_share, goals=goals_in(self))
+                replay = HindsightReplay(*arguments, **made)
         except MemoryError as error:
             raise UserError(f"buffer_size = {c.buffer_size} does not fit into memory ({error}): lower it") from None
+        warn_unless_it_fits("buffer_size", c.buffer_size, replay.nbytes)
+        return replay
 
     @cached_property
     def rollout(self) -> RolloutBuffer:
