@@ -29,6 +29,7 @@ class Part(NamedTuple):
     settings: tuple[dict[str, Any], ...] = ({},)
     observation: spaces.Space = VECTOR
     needs: dict[str, Any] = {}  # noqa: RUF012  # what else some algorithms want set for it
+    details: tuple[str, ...] = ()  # other fields of it, which say nothing without it
 
 
 PARTS = {
@@ -58,7 +59,8 @@ PARTS = {
         "Transitions are drawn by their last TD error, and weighed for it (Schaul 2016).", ({"prioritized": True},)
     ),
     "gSDE": Part(
-        "Exploration by noise that is a function of the state and lasts many steps (Raffin 2021).", ({"sde": True},)
+        "Exploration by noise that is a function of the state and lasts many steps (Raffin 2021).", ({"sde": True},),
+        details=("sde_sample_freq", "log_std_init"),
     ),
     "CVaR": Part(
         "Actions are chosen for the mean of the worst share of returns, the conditional value at risk.",

@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "algorithms"
 SCORES = ROOT / "docs" / "benchmarks" / "scores.json"
 REACHED = "## What it reached"  # the section that comes from measurements, always the last
+PAPER = re.compile(r"\b[A-Z]\w+ (19|20)\d\d\b")
 CITATION = re.compile(r"\b(eq\. \d|[Aa]lgorithm S?\d|section \d|appendix [A-Z]\b)")
 
 
@@ -61,7 +62,11 @@ def equations(kind: type) -> str:
         (f"`nn.{name}.{method}`", inspect.getdoc(getattr(value, method)) or "")
         for name, value in return_distributions(kind).items() for method in ("backup", "error")
     ]  # fmt: skip
-    return "\n".join(f"- {label}: {' '.join(text.split())}" for label, text in found if CITATION.search(text))
+    cited = [(label, " ".join(text.split())) for label, text in found if CITATION.search(text)]
+    bare = [label for label, text in cited if not PAPER.search(text)]
+    if bare:  # a page shows what its algorithm inherits, too: an equation's number alone could be of any paper
+        raise SystemExit(f"{kind.__name__}: {', '.join(bare)} cite an equation and not whose: write (Author year, …)")
+    return "\n".join(f"- {label}: {text}" for label, text in cited)
 
 
 def return_distributions(kind: Any) -> dict[str, type]:
@@ -107,7 +112,8 @@ def hyperparameters(kind: Any) -> list[str]:
     """Two tables: the fields that its config has or sets anew, and the rest."""
     config, defaults = kind.Config, kind.Config().model_dump(mode="json")
     own = [name for name in config.model_fields if name in config.__annotations__]
-    rest = [name for name in config.model_fields if name not in own]
+    shown = [name for name in config.model_fields if name not in refused(kind.name)]
+    rest, own = [name for name in shown if name not in own], [name for name in own if name in shown]
     bases = [base.__name__ for base in config.__mro__[1:] if base.__module__.startswith("rlzoo.")]
 
     def rows(names: list[str]) -> str:
@@ -118,6 +124,12 @@ def hyperparameters(kind: Any) -> list[str]:
         ])  # fmt: skip
 
     return [f"Its own (`{config.__name__}`):", rows(own), f"Those of {', '.join(bases)}:", rows(rest)]
+
+
+def refused(algorithm: str) -> set[str]:
+    """The fields that its config inherits for parts that it does not combine with."""
+    parts = [part for name, part in PARTS.items() if not combines(algorithm, name)]
+    return {field for part in parts for settings in part.settings for field in (*settings, *part.details)}
 
 
 def entries(algorithm: str) -> dict[str, Any]:

@@ -77,8 +77,27 @@ def test_a_page_tells_what_the_file_tells(algorithm):
     assert sys.modules[kind.__module__].__doc__.strip().splitlines()[0] in text
     assert pages.CITATION.search(text.partition("## Equations")[2].partition("## ")[0])
     for name, field in kind.Config.model_fields.items():
-        (row,) = re.findall(rf"^\| `{name}` \|.*$", text, re.M)
-        assert field.description in row.replace("\\|", "|")
+        rows = re.findall(rf"^\| `{name}` \|.*$", text, re.M)
+        assert len(rows) == (0 if name in pages.refused(algorithm) else 1)
+        assert all(field.description in row.replace("\\|", "|") for row in rows)
+
+
+@pytest.mark.parametrize("algorithm, without", [
+    ("discrete_sac", {"sde", "sde_sample_freq", "log_std_init"}), ("sac", {"action_masks"}), ("a2c", {"overlap"}),
+    ("ppo", set()),
+])  # fmt: skip
+def test_a_page_lists_no_field_that_can_only_be_refused(algorithm, without):
+    assert pages.refused(algorithm) & set(find(algorithm).Config.model_fields) == without
+
+
+def test_an_equation_is_said_to_be_of_some_paper():
+    class Nameless(find("sac")):
+        def loss(self):
+            """The loss of eq. 5."""
+
+    Nameless.__module__ = "rlzoo.algorithms.sac"
+    with pytest.raises(SystemExit, match=r"`Nameless.loss` cite an equation and not whose"):
+        pages.equations(Nameless)
 
 
 # ---- the table -------------------------------------------------------------------------------------------------------

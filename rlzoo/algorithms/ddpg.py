@@ -24,7 +24,7 @@ class DDPGConfig(TD3Config):
     exploration_noise: str = "ornstein_uhlenbeck"
     """Noise on the actions taken: gaussian, or ornstein_uhlenbeck, which lingers."""
     exploration_deviation: Scheduled = Schedule(0.2, 0.2)
-    """Deviation of that noise, where actions span −1 to 1."""
+    """Deviation σ of each step's noise, where actions span −1 to 1; the Ornstein–Uhlenbeck process reaches 1.8 σ."""
 
 
 class DDPG(TD3):

@@ -49,7 +49,7 @@ class DiscreteSAC(SAC):
         return {}
 
     def targets(self, state: dict[str, Any], batch: dict[str, Any], noise: Any, scalars: Any) -> Array:
-        """y = r + γ (1 − terminated) π(s′)ᵀ (min_i Q_i(s′) − α log π(s′)) (eq. 10 and 12)."""
+        """y = r + γ (1 − terminated) π(s′)ᵀ (min_i Q_i(s′) − α log π(s′)) (Christodoulou 2019, eq. 10)."""
         params, policy = self.layout.split(state["parameters"]), self.policy
         target, seen = self.target_layout.split(state["target"]), batch["next_observation"]
         log_prob = ops.log_softmax(policy.parameters_of_action(params, policy.features(params, seen)))
@@ -58,7 +58,10 @@ class DiscreteSAC(SAC):
         return batch["reward"] + batch["discount"] * ops.sum(soft, -1)
 
     def loss(self, params: Any, batch: dict[str, Any], target: Array, noise: Any, scalars: Any) -> tuple[Array, Any]:
-        """Σ_i ½ (Q_i(s, a) − y)² + π(s)ᵀ (α log π(s) − min_i Q_i(s)) (eq. 12) + the temperature's loss (eq. 11)."""
+        """Σ_i ½ (Q_i(s, a) − y)² + π(s)ᵀ (α log π(s) − min_i Q_i(s)), and the temperature's loss.
+
+        Christodoulou 2019, eq. 4, 12 and 11.
+        """
         policy, weight, valid = self.policy, batch.get("weight"), batch.get("valid")
         features = policy.features(params, batch["observation"], through_time=True)
         chosen = ops.one_hot(batch["action"], policy.head.distribution.size)

@@ -156,7 +156,7 @@ class DQN(OffPolicyAgent):
     def targets(self, state: dict[str, Any], batch: dict[str, Any], noise: dict[str, Any]) -> Array:
         """y = r + γ (1 − terminated) Q_target(s′, a′).
 
-        a′ is the online network's choice with `double` (van Hasselt, eq. 4), else the target's own.
+        a′ is the online network's choice with `double` (van Hasselt 2016, eq. 4), else the target's own.
         """
         policy, seen = self.policy, batch["next_observation"]
         outputs = batch["next_outputs"] if "next_outputs" in batch else self.target_outputs(state, batch, noise)
@@ -168,7 +168,10 @@ class DQN(OffPolicyAgent):
         return policy.returns.backup(policy.of_action(outputs, action), batch["reward"], batch["discount"])
 
     def loss(self, params: Any, batch: dict[str, Any], target: Array, noise: dict[str, Any]) -> tuple[Array, Any]:
-        """huber(Q(s, a) − y) (Mnih 2015, algorithm 1), or what the distribution of returns has for an error."""
+        """huber(Q(s, a) − y), or what the distribution of returns has for an error.
+
+        Mnih 2015, algorithm 1, with the error clipped as its Methods say.
+        """
         policy = self.policy
         features = policy.features(params, batch["observation"], through_time=True)
         outputs = policy.of_action(policy.outputs(params, features, noise.get("online")), batch["action"])

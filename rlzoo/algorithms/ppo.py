@@ -2,7 +2,8 @@
 
 The details that matter (Huang 2022, "The 37 implementation details"): orthogonal weights with a last actor layer of
 gain 0.01, separate actor and critic networks, advantages normalized in each minibatch, the gradient's norm clipped,
-V(final observation) bootstrapped on truncation, log-probabilities of the action before it is clipped to the space.
+log-probabilities of the action before it is clipped to the space. Unlike there, a truncated episode is bootstrapped
+with V(final observation).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from rlzoo.training.config import one_of
 
 Array = Any
 OBJECTIVES = ("clip", "kl")
+PENALTIES = 1e-6, 1e6  # of the objective kl, at the least and at the most
 
 
 class PPOConfig(MinibatchConfig):
@@ -87,20 +89,15 @@ class PPO(ActorCriticAgent):
         carry, metrics = ops.fold(self.minibatch_step, carry, minibatches, constants)
         metrics = ops.concat([ops.mean(metrics, 0), ops.reshape(explained_variance, (1,))])
         if self.penalizes:
-            fixed = {"penalty": self.adapted(state["penalty"], self.divergence(carry["state"]["parameters"], batch))}
+            params = self.layout.split(carry["state"]["parameters"])
+            fixed = {"penalty": self.adapted(state["penalty"], self.divergence(params, self.in_sequences(batch)))}
         return carry["state"] | fixed, metrics
 
-    def divergence(self, parameters: Array, batch: dict[str, Any]) -> Array:
-        """The mean KL divergence of the new policy from the old over the rollout."""
-        params = self.layout.split(parameters)
-        outputs = self.policy.parameters_of_action(params, self.policy.features(params, batch["observation"]))
-        return mean(self.policy.head.distribution.kl(batch["outputs"], outputs), batch.get("weight"))
-
     def adapted(self, penalty: Array, divergence: Array) -> Array:
-        """β halved where d < d_targ / 1.5, doubled where d > 1.5 d_targ (section 4)."""
+        """β halved where d < d_targ / 1.5, doubled where d > 1.5 d_targ (Schulman 2017, section 4), within bounds."""
         target = self.config.kl_target
         penalty = ops.where(ops.less(divergence, target / 1.5), 0.5 * penalty, penalty)
-        return ops.where(ops.greater(divergence, 1.5 * target), 2.0 * penalty, penalty)
+        return ops.clip(ops.where(ops.greater(divergence, 1.5 * target), 2.0 * penalty, penalty), *PENALTIES)
 
     def minibatch_step(self, carry: Any, indices: Array, constants: Any) -> tuple[Any, Array]:
         """One gradient step on the steps at `indices`; none any more once the KL divergence has gone too far."""
@@ -120,7 +117,7 @@ class PPO(ActorCriticAgent):
         return {"state": new, "going": going}, metrics
 
     def loss(self, params: Any, batch: dict[str, Array], scalars: Any) -> tuple[Array, Array]:
-        """−surrogate + c₁ (V(s) − G)² − c₂ H (eq. 9), averaged, with ρ = π(a | s) / π_old(a | s).
+        """−surrogate + c₁ (V(s) − G)² − c₂ H (Schulman 2017, eq. 9), averaged, with ρ = π(a | s) / π_old(a | s).
 
         The surrogate is min(ρ A, clip(ρ, 1 − ε, 1 + ε) A) (eq. 7), or ρ A − β KL(π_old, π) (eq. 8).
         """

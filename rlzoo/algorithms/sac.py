@@ -65,7 +65,8 @@ class SAC(OffPolicyAgent):
     def extras(self) -> dict[str, Any]:
         """What else the networks are made with."""
         c = self.config
-        return {"log_std": c.log_std_init, "sde_every": c.sde_sample_freq} if c.sde else {}
+        every = c.sde_sample_freq if c.sde_sample_freq > 0 else c.train_freq
+        return {"log_std": c.log_std_init, "sde_every": every} if c.sde else {}
 
     def initial_params(self, rng: np.random.Generator) -> dict[str, Any]:
         temperature = np.full(1, math.log(self.config.initial_entropy_coefficient), np.float32)
@@ -105,7 +106,7 @@ class SAC(OffPolicyAgent):
         return ops.exp(ops.sum(params["log_temperature"]))
 
     def targets(self, state: dict[str, Any], batch: dict[str, Any], noise: dict[str, Array], scalars: Any) -> Array:
-        """y = r + γ (1 − terminated) (q − α log π(a′ | s′)), with a′ from the policy (eq. 3 and 5).
+        """y = r + γ (1 − terminated) (q − α log π(a′ | s′)), with a′ from the policy (Haarnoja 2018, eq. 3 and 5).
 
         q is what `judged` takes of the target's critics: SAC's min_i Q_i(s′, a′).
         """
@@ -121,8 +122,8 @@ class SAC(OffPolicyAgent):
              scalars: Any) -> tuple[Array, Any]:  # fmt: skip
         """J_Q + J_π + J(α), each a function of its own parameters.
 
-        J_Q is the sum over critics of `error`, SAC's ½ (Q_i(s, a) − y)² (eq. 5); J_π = α log π(a | s) − q with a from
-        the policy (eq. 9), where q is what is `wanted`, SAC's min_i Q_i(s, a).
+        J_Q is the sum over critics of `error`, SAC's ½ (Q_i(s, a) − y)²; J_π = α log π(a | s) − q with a from the
+        policy, where q is what is `wanted`, SAC's min_i Q_i(s, a) (Haarnoja 2018, eq. 5 and 9).
         """
         policy, weight, valid = self.policy, batch.get("weight"), batch.get("valid")
         features = policy.features(params, batch["observation"], through_time=True)
@@ -146,7 +147,7 @@ class SAC(OffPolicyAgent):
         return loss, self.report(metrics, self.td_error(values[0], target))
 
     def temperature_loss(self, params: Any, entropy: Array, aim: Array) -> Array:
-        """log α (H − H_target) (eq. 18, with the gradient in log α); nothing where α is held fixed."""
+        """log α (H − H_target) (Haarnoja 2018, eq. 18, with the gradient in log α); nothing where α is held fixed."""
         if self.config.entropy_coefficient is not None:
             return 0.0
         return ops.sum(params["log_temperature"]) * (entropy - aim)

@@ -43,7 +43,7 @@ class TD3Config(OffPolicyConfig):
     exploration_noise: str = "gaussian"
     """Noise on the actions taken: gaussian, or ornstein_uhlenbeck, which lingers."""
     exploration_deviation: Scheduled = Schedule(0.1, 0.1)
-    """Deviation of that noise, where actions span −1 to 1."""
+    """Deviation σ of each step's noise, where actions span −1 to 1; the Ornstein–Uhlenbeck process reaches 1.8 σ."""
 
     @field_validator("exploration_noise")
     @classmethod
@@ -109,7 +109,10 @@ class TD3(OffPolicyAgent):
         }, report  # fmt: skip
 
     def targets(self, state: dict[str, Any], batch: dict[str, Any], noise: dict[str, Array]) -> Array:
-        """y = r + γ (1 − terminated) min_i Q_i(s′, a′ + clipped noise), all of the target networks (eq. 14)."""
+        """y = r + γ (1 − terminated) min_i Q_i(s′, a′ + clipped noise), all of the target networks.
+
+        Fujimoto 2018, algorithm 1.
+        """
         params, policy, clip = self.layout.split(state["target"]), self.policy, self.config.target_noise_clip
         features = policy.features(params, batch["next_observation"])
         action = policy.action(params, features)
@@ -119,7 +122,7 @@ class TD3(OffPolicyAgent):
         return batch["reward"] + batch["discount"] * smallest(policy.values(params, features, action))
 
     def loss(self, params: Any, batch: dict[str, Any], target: Array) -> tuple[Array, Any]:
-        """Σ_i (Q_i(s, a) − y)², and −Q_1(s, π(s)), a function of the actor alone (algorithm 1)."""
+        """Σ_i (Q_i(s, a) − y)², and −Q_1(s, π(s)), a function of the actor alone (Fujimoto 2018, algorithm 1)."""
         policy, weight = self.policy, batch.get("weight")
         features = policy.features(params, batch["observation"], through_time=True)
         values = policy.values(params, features, batch["action"])

@@ -51,18 +51,18 @@ class TQC(SAC):
         return super().extras() | {"quantiles": self.config.n_quantiles}
 
     def judged(self, values: tuple[Array, ...]) -> Array:
-        """The lowest quantiles of the mixture, `[B, kept]` (eq. 10)."""
+        """The lowest quantiles of the mixture, `[B, kept]` (Kuznetsov 2020, algorithm 1)."""
         mixed = ops.sort(ops.concat(values, -1))
         kept = self.config.n_critics * (self.config.n_quantiles - self.config.dropped_quantiles)
         return ops.split(mixed, [kept, mixed.shape[-1] - kept], -1)[0] if kept < mixed.shape[-1] else mixed
 
     def backup(self, batch: dict[str, Any], value: Array, cost: Array) -> Array:
-        """r + γ (1 − terminated) (z − α log π) of each quantile z (eq. 11)."""
+        """r + γ (1 − terminated) (z − α log π) of each quantile z (Kuznetsov 2020, algorithm 1)."""
         reward, discount = ops.expand_dims(batch["reward"], -1), ops.expand_dims(batch["discount"], -1)
         return reward + discount * (value - ops.expand_dims(cost, -1))
 
     def error(self, value: Array, target: Array) -> Array:
-        """The quantile Huber loss of one critic, averaged over its quantiles (eq. 12)."""
+        """The quantile Huber loss of one critic, averaged over its quantiles (Kuznetsov 2020, algorithm 1)."""
         return self.returns.error(value, target) * (1.0 / self.config.n_quantiles)
 
     def td_error(self, value: Array, target: Array) -> Array:
@@ -70,7 +70,7 @@ class TQC(SAC):
         return ops.mean(value, -1) - ops.mean(target, -1)
 
     def wanted(self, values: tuple[Array, ...]) -> Array:
-        """What the actor raises: the mean over critics of their mean, or of their worst share (eq. 13)."""
+        """What the actor raises: the mean over critics of their mean (Kuznetsov 2020, algorithm 1), or worst share."""
         total: Any = 0.0
         for value in values:
             total = total + self.returns.value(value)

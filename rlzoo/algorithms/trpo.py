@@ -80,7 +80,7 @@ class TRPO(ActorCriticAgent):
         return np.stack(epochs).reshape(-1, batch).astype(np.int32)
 
     def update(self, state: dict[str, Any], rollout: dict[str, Any], minibatches: Array, scalars: Any) -> Any:
-        """Algorithm 1: advantages, the natural step by line search, then the critic's epochs."""
+        """Algorithm 1 (Schulman 2015): advantages, the natural step by line search, then the critic's epochs."""
         flat = state["parameters"]
         rows, explained_variance = self.advantages(flat, rollout)
         batch = self.in_sequences(rows)
@@ -97,24 +97,14 @@ class TRPO(ActorCriticAgent):
         return carry, ops.stack([reached, kl, length, entropy, ops.mean(value_loss), explained_variance])
 
     # ---- the policy --------------------------------------------------------------------------------------------------
-    def outputs(self, params: Any, batch: dict[str, Any]) -> Any:
-        """The policy's distribution at every step."""
-        features = self.policy.features(params, batch["observation"], through_time=True)
-        return self.policy.parameters_of_action(params, features)
-
     def surrogate(self, params: Any, batch: dict[str, Any]) -> tuple[Array, Array]:
-        """−E[π(a | s) / π_old(a | s) A] (eq. 14), and the entropy."""
+        """−E[π(a | s) / π_old(a | s) A] (Schulman 2015, eq. 14), and the entropy."""
         distribution, outputs, weight = self.policy.head.distribution, self.outputs(params, batch), batch.get("weight")
         ratio = ops.exp(distribution.log_prob(outputs, batch["action"]) - batch["log_prob"])
         return -mean(ratio * batch["advantage"], weight), mean(distribution.entropy(outputs), weight)
 
-    def divergence(self, params: Any, batch: dict[str, Any]) -> Array:
-        """The mean KL divergence from the old policy."""
-        kl = self.policy.head.distribution.kl(batch["outputs"], self.outputs(params, batch))
-        return mean(kl, batch.get("weight"))
-
     def fisher_product(self, flat: Array, vector: Array, batch: dict[str, Any]) -> Array:
-        """(F + damping I) v, F the Hessian of the KL divergence at the old policy (appendix C)."""
+        """(F + damping I) v, F the Hessian of the KL divergence at the old policy (Schulman 2015, appendix C)."""
         product = self.layout.hessian_product(lambda params: self.divergence(params, batch), flat, vector)
         return product + self.config.cg_damping * vector
 

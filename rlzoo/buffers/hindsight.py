@@ -92,7 +92,11 @@ class HindsightReplay(ReplayBuffer):
         }  # fmt: skip
 
     def _goal_rows(self, rng: np.random.Generator, rows: np.ndarray) -> np.ndarray:
-        """Rows of the same episode, and the same environment, whose next state gives the goal."""
+        """Rows of the same episode, and the same environment, whose next state gives the goal.
+
+        For a step that was spent on a reset, which sequences alone begin with, of the episode that begins after it.
+        """
+        rows = np.where(self.data["valid"][rows] > 0.0, rows, (rows + self.n_envs) % self.capacity)
         age, newest = self._age(rows)
         step, final = self.step[rows], self.final[rows]
         left = np.where(final < 0, newest, np.minimum(final - step, newest))

@@ -39,6 +39,11 @@ class ReplayBuffer:
         return self.size
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of memory that it takes once it is full."""
+        return sum(column.nbytes for column in self._columns)
+
+    @property
     def is_ready(self) -> bool:
         """Whether there is something to draw: as many steps as a sequence has."""
         if self.priorities is not None:

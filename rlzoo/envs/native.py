@@ -40,8 +40,13 @@ SAME: dict[Any, Any] = {  # entry point and vector entry point of a spec → its
 
 
 def same_as_copies(spec: EnvSpec) -> Any:
-    """The class of an environment's own vector form, where that is known to be the same environment; else None."""
-    return SAME.get((spec.entry_point, spec.vector_entry_point)) if not spec.additional_wrappers else None
+    """The class of an environment's own vector form, where that is known to be the same environment; else None.
+
+    Where no limit is registered it is another: the vector form has one of its own.
+    """
+    if spec.additional_wrappers or spec.max_episode_steps is None:
+        return None
+    return SAME.get((spec.entry_point, spec.vector_entry_point))
 
 
 def make(spec: EnvSpec, n_envs: int, render_mode: str | None = None) -> VectorEnv:

@@ -8,6 +8,8 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 
+from rlzoo.envs.processes import settle
+
 
 class Transition(NamedTuple):
     """One step of N environments. `observation` is where the next action is chosen; the rest describes the step."""
@@ -38,7 +40,11 @@ class Stepper:
         self.space = space if isinstance(space, spaces.Dict | spaces.Tuple) else None  # of observations with parts
 
     def reset(self, seed: int | None = None) -> Any:
-        """Start an episode in every environment: copy i seeded with `seed + i`, a native vector form with `seed`."""
+        """Start an episode in every environment: copy i seeded with `seed + i`, a native vector form with `seed`.
+
+        Also where the last step was broken off. Raises UserError where the process of an environment is gone.
+        """
+        settle(self.env)
         self.resetting = None
         observation, _ = self.env.reset(seed=seed)
         return observation if self.space is None else _in_order(observation, self.space)

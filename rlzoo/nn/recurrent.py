@@ -41,7 +41,10 @@ class RecurrentCell(Layer):
 
 
 class LSTMCell(RecurrentCell):
-    """One step of an LSTM: `(x [N, inputs], (h, c))` to `(h, (h, c))`, each `[N, units]` (Hochreiter 1997)."""
+    """One step of an LSTM: `(x [N, inputs], (h, c))` to `(h, (h, c))`, each `[N, units]`.
+
+    Hochreiter 1997, with the forget gate of Gers 2000.
+    """
 
     def init(self, rng: np.random.Generator, shape: Shape) -> Params:
         inputs, states = orthogonal(rng, (shape[-1], 4 * self.units)), orthogonal(rng, (self.units, 4 * self.units))

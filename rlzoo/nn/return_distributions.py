@@ -61,7 +61,10 @@ class CategoricalReturn:
         return ops.sum(weight * ops.asarray(self.support, outputs), -1)
 
     def backup(self, outputs: Array, reward: Array, discount: Array) -> Array:
-        """The probabilities of r + γ z, each shared out between the two values it lies between (algorithm 1)."""
+        """The probabilities of r + γ z, each shared out between the two values it lies between.
+
+        Bellemare 2017, algorithm 1.
+        """
         support = ops.asarray(self.support, outputs)
         moved = ops.clip(ops.expand_dims(reward, -1) + ops.expand_dims(discount, -1) * support, self.low, self.high)
         distance = ops.abs(ops.expand_dims(moved, -1) - support) * ((self.count - 1) / (self.high - self.low))
@@ -69,7 +72,7 @@ class CategoricalReturn:
         return ops.sum(ops.expand_dims(ops.softmax(outputs), -1) * share, -2)
 
     def error(self, outputs: Array, target: Array) -> Array:
-        """−Σ_i p_i log q_i, the cross-entropy to the target's probabilities p (algorithm 1)."""
+        """−Σ_i p_i log q_i, the cross-entropy to the target's probabilities p (Bellemare 2017, algorithm 1)."""
         return -ops.sum(target * ops.log_softmax(outputs), -1)
 
 
@@ -99,10 +102,10 @@ class QuantileReturn:
         return ops.expand_dims(reward, -1) + ops.expand_dims(discount, -1) * outputs
 
     def error(self, outputs: Array, target: Array) -> Array:
-        """The quantile Huber loss (eq. 10), Σ_i mean_j |τ_i − 1(δ_ij < 0)| huber(δ_ij), with δ_ij = y_j − θ_i.
+        """The quantile Huber loss, Σ_i mean_j |τ_i − 1(δ_ij < 0)| huber(δ_ij), with δ_ij = y_j − θ_i.
 
-        θ `[N, count]` are ours, y the target's. The gradient in θ, −mean_j of the slopes, is written out: what would be
-        differentiated has a number for each pair of quantiles.
+        Dabney 2018, eq. 10. θ `[N, count]` are ours, y the target's. The gradient in θ, −mean_j of the slopes, is
+        written out: what would be differentiated has a number for each pair of quantiles.
         """
         middle = (np.arange(self.count, dtype=np.float32) + 0.5) / self.count
         tau, fixed = ops.expand_dims(ops.asarray(middle, outputs), -1), ops.stop_gradient(outputs)

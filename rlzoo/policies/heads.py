@@ -144,7 +144,8 @@ def stochastic_head(space: spaces.Space, masked: bool = False) -> Head:
 def squashed_head(space: spaces.Space, algorithm: str, masked: bool = False) -> Head:
     """The head of an actor that is bounded by a tanh; raises UserError unless the space is a bounded float Box."""
     if not isinstance(space, spaces.Box) or not np.issubdtype(space.dtype, np.floating):
-        mend = "use float actions in the environment" if isinstance(space, spaces.Box) else "use ppo or dqn here"
+        by_space = {spaces.Box: "use float actions in the environment", spaces.Discrete: "use ppo or dqn here"}
+        mend = by_space.get(type(space), "use ppo here")
         raise UserError(f"{algorithm} acts in continuous spaces (Box of floats), not in {space}: {mend}")
     if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
         raise UserError(f"{algorithm} needs actions between finite bounds, not {space}: give the Box such, or use ppo")
@@ -157,5 +158,6 @@ def squashed_head(space: spaces.Space, algorithm: str, masked: bool = False) -> 
 def discrete_head(space: spaces.Space, algorithm: str) -> Head:
     """The head of an agent that compares action values; raises UserError unless the space is Discrete."""
     if not isinstance(space, spaces.Discrete):
-        raise UserError(f"{algorithm} chooses among discrete actions (Discrete), not in {space}: use ppo or sac here")
+        mend = "use ppo or sac here" if isinstance(space, spaces.Box) else "use ppo here"
+        raise UserError(f"{algorithm} chooses among discrete actions (Discrete), not in {space}: {mend}")
     return Head(Categorical(int(space.n)), space, (), np.int32)

@@ -30,6 +30,7 @@ class Policy:
 
     trunk: Trunk
     head: Head
+    sde_every: int | None = None  # steps that a draw of state-dependent exploration is kept for; None without it
 
     def features(self, params: Params, seen: Any, through_time: bool = False) -> Features:
         """The trunk's; with `through_time`, those of sequences whose gradients flow from step to step."""
@@ -40,7 +41,6 @@ class StochasticPolicy(Policy):
     """What acting takes of a policy whose networks give a distribution: `parameters_of_action`."""
 
     actor: Layer
-    sde_every: int | None = None  # steps that a draw of state-dependent exploration is kept for; None without it
 
     def parameters_of_action(self, params: Params, features: Features) -> Any:
         raise NotImplementedError

@@ -96,8 +96,8 @@ class RewardNormalizer:
     def __init__(self, n_envs: int, gamma: float, clip: float = 10.0):
         self.moments, self.running, self.gamma, self.clip = RunningMoments(()), np.zeros(n_envs), gamma, clip
 
-    def __call__(self, reward: np.ndarray, done: np.ndarray | None, valid: np.ndarray | None = None) -> np.ndarray:
-        """Take in one step's rewards `[N]` and give them scaled, float32.
+    def update(self, reward: np.ndarray, done: np.ndarray | None, valid: np.ndarray | None = None) -> None:
+        """Take in one step's rewards `[N]`.
 
         `done` is None where no episode ended, and `valid` where no environment reset instead of a step.
         """
@@ -105,9 +105,8 @@ class RewardNormalizer:
         self.moments.update(self.running if valid is None else self.running[valid])
         if done is not None:
             self.running[done] = 0.0
-        return self.scaled(reward)
 
-    def scaled(self, reward: np.ndarray) -> np.ndarray:
+    def __call__(self, reward: np.ndarray) -> np.ndarray:
         """Rewards by the present deviation, float32; does not change it."""
         return _within(reward / math.sqrt(self.moments.variance + TRIFLE), self.clip)
 

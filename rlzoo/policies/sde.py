@@ -25,7 +25,7 @@ def features_and_mean(actor: Layer, params: dict[str, Any], x: Array) -> tuple[A
 
 
 def log_deviation(features: Array, log_std: Array) -> Array:
-    """log √(z² σ²), `[N, actions]` (eq. 10)."""
+    """log √(z² σ²), `[N, actions]` (Raffin 2021, section 3)."""
     variance = ops.matmul(ops.square(features), ops.exp(2.0 * log_std))
     return 0.5 * ops.log(variance + 1e-6)
 
@@ -36,8 +36,7 @@ def explored(mean: Array, features: Array, log_std: Array, noise: Array) -> Arra
 
 
 def noise(rng: np.random.Generator, batch: tuple[int, int], size: tuple[int, int], every: int) -> np.ndarray:
-    """ε for T steps of N environments, `[T, N, *size]`, a new one each `every` steps; −1 keeps one for all."""
+    """ε for T steps of N environments, `[T, N, *size]`, a new one each `every` steps."""
     n_steps, n_envs = batch
-    every = n_steps if every < 0 else every
     draws = rng.standard_normal((-(-n_steps // every), n_envs, *size), np.float32)
     return np.repeat(draws, every, 0)[:n_steps]

@@ -21,7 +21,7 @@ from rlzoo.policies.spaces import example, has_image, outline, rows, same_bounds
 from rlzoo.training import copies
 from rlzoo.training.collect import Memory
 from rlzoo.training.evaluate import APART, LONGEST, Evaluation, evaluate, noise_beside
-from rlzoo.training.exploration import Exploration, GaussianNoise
+from rlzoo.training.exploration import Exploration, GaussianNoise, HeldNoise
 from rlzoo.training.interrupts import Whole
 from rlzoo.training.threads import one_blas_thread
 
@@ -131,8 +131,9 @@ class Actor:
         """The environment's action for one observation, or for a batch of them; NumPy in, NumPy out.
 
         A recurrent agent takes its `memory`, as `agent.memory(n)` gives it, which is changed: call `memory.reset(done)`
-        where episodes end. An agent with action masks takes the environment's mask. Raises UserError if the observation
-        does not have the space's shape. Stochastic actions draw on a generator of their own: acting changes no run.
+        where episodes end. An agent with action masks takes the environment's mask. Stochastic actions draw on a
+        generator of their own: acting changes no run. Noise that lingers in training (Ornstein–Uhlenbeck's, `sde`'s)
+        begins anew at each call. Raises UserError if the observation does not have the space's shape.
         """
         masked = self.config.action_masks
         has_mask = isinstance(observation, dict) and set(observation) == {KEY, "observation"}
@@ -239,7 +240,8 @@ class Actor:
 
         It acts by the mode, or with noise from `rng`, and remembers what a recurrent agent has to.
         """
-        memory, exploration = None if self.policy.trunk.cell is None else self.memory(n), self.exploration()
+        memory, every = None if self.policy.trunk.cell is None else self.memory(n), self.policy.sde_every
+        exploration = self.exploration() if every is None else HeldNoise(every)
 
         def act(observation: Any, first: np.ndarray | None) -> np.ndarray:
             if first is not None:
@@ -280,6 +282,5 @@ class Actor:
         for kind in ("observation", "action"):
             found, expected = getattr(env, f"single_{kind}_space"), getattr(self, f"{kind}_space")
             if outline(found) != outline(expected) or (kind == "action" and not same_bounds(found, expected)):
-                raise UserError(
-                    f"the agent does not fit {envs.name_of(env)}: its {kind} space is {expected}, not {found}"
-                )
+                unfit = f"the agent does not fit {envs.name_of(env)}"
+                raise UserError(f"{unfit}: its {kind} space is {expected}, not {found}")

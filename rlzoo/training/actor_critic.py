@@ -70,10 +70,8 @@ class ActorCriticAgent(OnPolicyAgent):
 
     def build_policy(self, observation_space: gym.Space, action_space: gym.Space) -> ActorCritic:
         c, trunk = self.config, self.trunk(observation_space)
-        every = c.sde_sample_freq if c.sde else None
-        return ActorCritic.of(
-            trunk, action_space, c.hidden, c.activation, c.initializer, c.log_std_init, every
-        )  # fmt: skip
+        every = (c.sde_sample_freq if c.sde_sample_freq > 0 else c.n_steps) if c.sde else None
+        return ActorCritic.of(trunk, action_space, c.hidden, c.activation, c.initializer, c.log_std_init, every)
 
     def advantages(self, parameters: Array, rollout: dict[str, Any],
                    behaviour: Array | None = None) -> tuple[dict[str, Any], Array]:  # fmt: skip
@@ -113,6 +111,16 @@ class ActorCriticAgent(OnPolicyAgent):
             is_gaussian = isinstance(outputs, tuple)
             batch["outputs"] = (outputs[0], outputs[1] + 0.0 * outputs[0]) if is_gaussian else outputs
         return batch, 1.0 - residual
+
+    def outputs(self, params: Any, batch: dict[str, Any]) -> Any:
+        """The policy's distribution at every step of a batch in sequences, which it remembers anew."""
+        features = self.policy.features(params, batch["observation"], through_time=True)
+        return self.policy.parameters_of_action(params, features)
+
+    def divergence(self, params: Any, batch: dict[str, Any]) -> Array:
+        """The mean KL divergence from the policy that collected a batch in sequences; with `keeps_outputs`."""
+        kl = self.policy.head.distribution.kl(batch["outputs"], self.outputs(params, batch))
+        return mean(kl, batch.get("weight"))
 
     def in_sequences(self, batch: Any) -> Any:
         """Arrays `[T · N, ...]` with the steps of sequences where a recurrent policy wants them; else as they are."""

@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 
 from rlzoo.errors import UserError, whole_number
+from rlzoo.training.evaluate import Evaluation
+
+CHOOSING = 2**31 + 1  # what tells the seeds of evaluation while an agent learns from those of `agent.evaluate`
 
 
 class Callback:
@@ -80,8 +83,12 @@ class Every(Callback):
 class Evaluate(Every):
     """Evaluates every `steps` environment steps and logs `evaluation_return`; stops at `stop_at` if that is given.
 
-    It plays in `env`, episodes of at most `longest` steps, as `agent.evaluate` takes them.
+    It plays in `env`, episodes of at most `longest` steps, as `agent.evaluate` takes them. They are the same each time,
+    and not those of `agent.evaluate()`: an agent chosen by its return here is not judged by what it was chosen on.
+    `last` is the latest of its evaluations.
     """
+
+    last: Evaluation | None = None
 
     def __init__(
         self, steps: int, episodes: int = 20, stop_at: float | None = None, env: Any = None, longest: int | None = None
@@ -98,7 +105,8 @@ class Evaluate(Every):
             agent.separate_environment().close()  # one that cannot be copied is to be known before training
 
     def evaluate(self, agent: Any) -> None:
-        result = agent.evaluate(self.episodes, env=self.env, longest=self.longest)
+        seed = int(np.random.SeedSequence([agent.seed, CHOOSING]).generate_state(1)[0] >> 1)
+        self.last = result = agent.evaluate(self.episodes, seed=seed, env=self.env, longest=self.longest)
         agent.log({"evaluation_return": result.mean_return, "evaluation_std": result.std_return})
         if self.stop_at is not None and result.mean_return >= self.stop_at:
             raise StopTraining

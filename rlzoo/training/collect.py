@@ -126,7 +126,7 @@ class Collector:
         """Take the actions `choose(t, seen)`, write what came of them into `rollout`, and add up the seconds.
 
         `choose` gives actions and what is remembered after them. It sees observations as networks do; with `raw`, the
-        rollout keeps them as the environment gave them.
+        rollout keeps them, and rewards, as the environment gave them.
         """
         clock, step_env, actions, rewards = time.perf_counter, self.stepper.step, rollout.action, rollout.reward
         normalize, normalize_reward, memory = self.normalize_observation, self.normalize_reward, self.memory
@@ -149,7 +149,9 @@ class Collector:
             if normalize is not None:
                 normalize.update(observation)
             if normalize_reward is not None:
-                rewards[t] = normalize_reward(reward, ended, valid)
+                normalize_reward.update(reward, ended, valid)
+                if not raw:
+                    rewards[t] = normalize_reward(reward)
             if memory is not None:
                 memory.after(remembered)
             if valid is not None:
@@ -163,7 +165,7 @@ class Collector:
                 self.exploration.reset(first)
                 if memory is not None:
                     memory.reset(first)
-        if normalize_reward is None:
+        if normalize_reward is None or raw:
             rewards[:] = given
         self.raw = observation
         self.episodes.add(given, done, None if self.stepper.every_step_counts else rollout.valid)

@@ -39,21 +39,15 @@ def goals_in(agent: Any) -> Callable[[Any], dict[str, Any]]:
 def rewards_of(agent: Any) -> tuple[Callable[[Any, Any], np.ndarray], Callable[[Any, Any], np.ndarray] | None]:
     """Reward and, where it has one, termination of any goal and any state reached, as the environment has them.
 
-    Rewards are normalized like those that were collected.
     Raises UserError for an environment without `compute_reward`.
     """
-    normalize = agent.normalizers.get("reward")
     reward, terminated = _method(agent, "compute_reward"), _method(agent, "compute_terminated")
     if reward is None:
         raise UserError(
             f"hindsight needs {agent.environment_name} to have compute_reward(achieved_goal, desired_goal, info), for "
             "arrays [N, goal] too, as Gymnasium-Robotics defines it, in this process: set hindsight = none"
         )
-
-    def normalized(achieved: np.ndarray, desired: np.ndarray) -> np.ndarray:
-        return normalize.scaled(reward(achieved, desired))
-
-    return reward if normalize is None else normalized, terminated
+    return reward, terminated
 
 
 def _method(agent: Any, name: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray] | None:

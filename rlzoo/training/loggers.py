@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import sys
+import time
 import types
 from contextlib import suppress
 from pathlib import Path
@@ -90,24 +91,30 @@ def best_evaluation(path: Path) -> float:
 
 
 class TensorBoardLogger:
-    """Scalars for `tensorboard --logdir`, by TensorBoard's own writer."""
+    """Scalars for `tensorboard --logdir`, by TensorBoard's own writer; what lies after `from_step` it will not show."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, from_step: int):
         # TensorBoard imports TensorFlow, if it is there, for its file system; this module's presence tells it not to.
         sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("tensorboard.compat.notf"))
-        from tensorboard.summary import Writer
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        from tensorboard.plugins.scalar.summary_v2 import scalar_pb
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
         folder.mkdir(exist_ok=True)
         probe = folder / ".probe"
         probe.touch()  # what may not be written is to be known here, not in a thread of the writer's
         probe.unlink()
-        self.writer = Writer(str(folder))
+        self.event, self.scalar, self.writer = Event, scalar_pb, EventFileWriter(str(folder))
+        self._add(from_step + 1, session_log=SessionLog(status=SessionLog.START))  # from this step on
 
     def write(self, record: dict[str, Any]) -> None:
-        step = int(record["steps"])
         for name, value in record.items():
             if name != "steps":
-                self.writer.add_scalar(name.replace("time_", "time/"), float(value), step)
+                scalar = self.scalar(name.replace("time_", "time/"), float(value))
+                self._add(int(record["steps"]), summary=scalar)
+
+    def _add(self, step: int, **what: Any) -> None:
+        self.writer.add_event(self.event(wall_time=time.time(), step=step, **what))
 
     def close(self) -> None:
         self.writer.close()

@@ -14,6 +14,7 @@ from rlzoo.buffers.hindsight import STRATEGIES
 from rlzoo.errors import UserError
 from rlzoo.nn.schedules import Schedule, ScheduledShare
 from rlzoo.training.agent import Agent
+from rlzoo.training.capacity import warn_unless_it_fits
 from rlzoo.training.config import Config, one_of
 from rlzoo.training.goals import goals_in, rewards_of
 
@@ -131,10 +132,14 @@ class OffPolicyAgent(Agent):
         arguments = c.buffer_size, c.n_envs, *self.stored, c.gamma, c.n_step, c.length, priorities
         try:
             if c.hindsight is None:
-                return ReplayBuffer(*arguments)
-            return HindsightReplay(*arguments, strategy=c.hindsight, share=c.hindsight_share, goals=goals_in(self))
+                replay = ReplayBuffer(*arguments)
+            else:
+                made = dict(strategy=c.hindsight, share=c.hindsight_share, goals=goals_in(self))
+                replay = HindsightReplay(*arguments, **made)
         except MemoryError as error:
             raise UserError(f"buffer_size = {c.buffer_size} does not fit into memory ({error}): lower it") from None
+        warn_unless_it_fits("buffer_size", c.buffer_size, replay.nbytes)
+        return replay
 
     @cached_property
     def rollout(self) -> RolloutBuffer:
@@ -168,6 +173,8 @@ class OffPolicyAgent(Agent):
         batch = self.replay.sample(self.rng, shape)
         if "observation" in self.normalizers:
             batch |= {name: self._normalized(batch[name]) for name in ("observation", "next_observation")}
+        if "reward" in self.normalizers:
+            batch["reward"] = self.normalizers["reward"](batch["reward"])
         return {"batch": batch, "tau": self._taus(k, before), "noise": self.noise_of_update(shape)}
 
     def _normalized(self, seen: Any) -> Any:
@@ -201,8 +208,14 @@ class OffPolicyAgent(Agent):
             self.steps += n_envs
             return action, remembered
 
-        self.collector.fill(self.rollout, choose, head.to_env, self.profile.seconds, raw=True)
-        self.replay.add(self.rollout.transitions())
+        before = self.steps
+        try:
+            self.collector.fill(self.rollout, choose, head.to_env, self.profile.seconds, raw=True)
+        except BaseException:
+            self.steps = before  # the replay gets none of them
+            raise
+        with self.whole:
+            self.replay.add(self.rollout.transitions())
 
     def _reset(self) -> None:
         super()._reset()

@@ -173,7 +173,7 @@ class Run(Callback):
         try:
             self.best = self._best_return()
             self.loggers.append(CSVLogger(self.folder / "metrics.csv", agent.columns(), agent.steps))
-            self.loggers.append(TensorBoardLogger(self.folder / "tensorboard"))
+            self.loggers.append(TensorBoardLogger(self.folder / "tensorboard", agent.steps))
             if self.resumption is not None:
                 self._add_resumption(agent.steps)
         except OSError as error:

@@ -127,6 +127,44 @@ def test_the_penalty_is_halved_below_and_doubled_above_its_band(divergence, fact
     assert float(agent.adapted(np.float32(3.0), np.float32(divergence))) == pytest.approx(3.0 * factor)
 
 
+@pytest.mark.parametrize("divergence", [0.0, 1.0])
+def test_a_penalty_comes_back_from_wherever_it_went(divergence):
+    """Halved without end it would be 0, which no doubling changes; doubled, infinite."""
+    agent, penalty = PPO("CartPole-v1", backend="numpy", objective="kl", kl_target=0.02), np.float32(1.0)
+    for _ in range(400):
+        penalty = agent.adapted(penalty, np.float32(divergence))
+    there = float(penalty)
+    back = float(agent.adapted(penalty, np.float32(1.0 - divergence)))
+    assert np.isfinite(there) and back == pytest.approx(there * (0.5 if divergence else 2.0))
+
+
+def test_the_penalty_of_a_recurrent_policy_follows_what_it_remembers_after_the_update(monkeypatch):
+    """The divergence is that of the new policy with its own memory since each sequence's first step."""
+    agent, rng, seen = AGENTS["ppo recurrent"](), np.random.default_rng(2), []
+    agent.config = agent.config.model_copy(update={"objective": "kl"})
+    agent.keeps_outputs = True
+    state, data = starting_state(agent, rng) | {"penalty": np.float64(1.0)}, rollout(agent, rng)
+    monkeypatch.setattr(agent, "adapted", lambda penalty, divergence: seen.append(divergence) or penalty)
+    minibatches, scalars = np.array([np.arange(8)] * 3, np.int32), SCALARS | {"learning_rate": 0.3}
+    old, new = state["parameters"], agent.update(state, data, minibatches, scalars)[0]["parameters"]
+
+    def outputs(parameters, through_time):
+        params, policy, found, remembered = agent.layout.split(parameters), agent.policy, [], None
+        for t in range(len(data["reward"])):
+            step = tree.map(lambda x, t=t: x[t], data["observation"])
+            if through_time and t % agent.config.length:
+                step = step | {"memory": tree.map(lambda x, first=step["first"]: x * (1.0 - first), remembered)}
+            features = policy.features(params, step)
+            remembered = features.memory
+            found.append(policy.parameters_of_action(params, features))
+        return np.concatenate(found)
+
+    kl = agent.policy.head.distribution.kl(outputs(old, False), outputs(new, True))
+    assert seen == [pytest.approx(kl.mean(), rel=1e-5)]
+    stale = agent.policy.head.distribution.kl(outputs(old, False), outputs(new, False))
+    assert abs(stale.mean() / seen[0] - 1.0) > 0.02  # what it is not
+
+
 def test_no_step_of_ppo_follows_one_that_went_too_far():
     """One that did is not undone: the next finds it, and is not taken, nor any after it."""
     agent, rng = AGENTS["ppo discrete"](), np.random.default_rng(2)

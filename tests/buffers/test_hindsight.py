@@ -126,14 +126,39 @@ def test_n_step_returns_of_a_new_goal(n_step, terminates):
         assert batch["next_observation"]["achieved_goal"][0, row].tolist() == [i, t + k]
 
 
-def test_a_sequence_has_one_goal():
-    history = Goals(47, N, ends=0.1)
-    batch = filled(history, 60, "final", length=4).sample(np.random.default_rng(0), (2, 400))
-    goals = batch["observation"]["desired_goal"].reshape(2, 4, 100, 2)
+@pytest.mark.parametrize("strategy", ["future", "final", "episode"])
+@pytest.mark.parametrize("n_steps", [15, 47, 64])  # of 20 that it holds
+@pytest.mark.parametrize("resets", [False, True])
+def test_a_sequence_has_one_goal(strategy, n_steps, resets):
+    """Of the episode that it begins in, or of the one that begins after a step spent on a reset; each that may be."""
+    history, oldest = Goals(n_steps, N, seed=n_steps, resets=resets, ends=0.2), max(n_steps - 20, 0)
+    batch = filled(history, 60, strategy, length=4).sample(np.random.default_rng(0), (2, 16_000))
+    goals = batch["observation"]["desired_goal"].reshape(2, 4, 4000, 2)
     assert (goals == goals[:, :1]).all()
-    starts = batch["observation"]["observation"].reshape(2, 4, 100, 2)[:, 0].reshape(-1, 2).astype(int)
-    for (i, t), goal in zip(starts.tolist(), goals[:, 0].reshape(-1, 2).tolist()):
-        assert goal == [i, history.episode(i, t, 27)[1]]
+    starts = batch["observation"]["observation"].reshape(2, 4, 4000, 2)[:, 0].reshape(-1, 2).astype(int)
+    found = {}
+    for (i, t), (goal_i, goal_t) in zip(starts.tolist(), goals[:, 0].reshape(-1, 2).tolist()):
+        assert goal_i == i
+        found.setdefault((i, t), set()).add(int(goal_t))
+    assert set(found) == {(i, t) for i in range(N) for t in range(oldest, n_steps - 3)}
+    for (i, t), times in found.items():
+        assert times == {*history.allowed(strategy, i, t if history.valid[t, i] else t + 1, oldest)}
+
+
+def test_given_up_during_a_reset_a_sequence_has_a_goal_of_the_next_episode():
+    """The newest step when all episodes are given up is one spent on a reset: those that follow begin anew."""
+    history = Goals(16, N, ends=0.0)
+    history.truncated[4], history.valid[5] = True, False
+    buffer = filled(history, 60, "final", chunk=6, length=2)
+    early = Goals(6, N, ends=0.0)
+    early.truncated[4], early.valid[5] = True, False
+    cut = filled(early, 60, "final", chunk=6, length=2)
+    cut.cut()
+    cut.add(history.rows(6, 16))
+    for each in (buffer, cut):
+        batch = each.sample(np.random.default_rng(0), (1, 400))
+        for (_, t), (_, goal) in steps_and_goals(batch)[:200]:
+            assert goal == (4 if t < 5 else 15)
 
 
 def test_priorities_go_with_it():

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from command_line import TINY, contents, python
 from engines import require
+from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 
 from rlzoo import load
 
@@ -116,6 +117,8 @@ def test_rows_after_the_checkpoint_are_written_once(rlzoo, trained):
         file.write("3072,1.0,half a li")
     assert rlzoo("train", "--resume", "run", "--quiet").status == 0
     assert steps_logged(trained) == before
+    events = EventAccumulator(str(trained / "tensorboard")).Reload()
+    assert [event.step for event in events.Tensors("entropy")] == before, "TensorBoard shows them once"
 
 
 def test_a_run_goes_on_with_its_engine_unless_another_is_named(rlzoo, trained, monkeypatch):

@@ -116,6 +116,26 @@ def test_auto_takes_it_where_it_is_the_same_and_faster():
     assert form_of(native(2)) == "native"
 
 
+@pytest.fixture
+def without_limit():
+    spec = gym.spec("CartPole-v1")
+    gym.register("Endless-v0", spec.entry_point, vector_entry_point=spec.vector_entry_point)
+    yield "Endless-v0"
+    del gym.registry["Endless-v0"]
+
+
+def test_where_no_limit_is_registered_it_is_another(without_limit):
+    """Which cuts episodes off after 500 steps; copies go on for ever, and so do those that stand for them."""
+    env = make(without_limit, 8, vectorization="auto")
+    assert form_of(env) == "sync"
+    env.reset(seed=0)
+    for _ in range(600):
+        for one in env.envs:
+            one.unwrapped.state = np.zeros(4)
+        *_, terminated, truncated, _ = env.step(np.zeros(8, int))
+        assert not (terminated | truncated).any()
+
+
 def test_every_pair_known_to_be_the_same_is_registered():
     pairs = {(spec.entry_point, spec.vector_entry_point) for spec in gym.registry.values()}
     assert SAME.keys() <= pairs

@@ -49,7 +49,7 @@ def test_it_learns(gate, backend, seed):
     agent = find(algorithm)(env, backend=backend, seed=seed, **settings)
     reached = Evaluate(5000, episodes=20, stop_at=threshold) if algorithm == "dqn" else None
     agent.learn(callbacks=[reached] if reached else [])
-    evaluation = agent.evaluate(episodes=20)
+    evaluation = reached.last if reached else agent.evaluate(episodes=20)
     print(f"gate {gate} {backend} {seed}: {evaluation.mean_return:.1f} at step {agent.steps}")
     assert evaluation.episodes == 20
     assert evaluation.mean_return >= threshold, f"returns {evaluation.returns}"

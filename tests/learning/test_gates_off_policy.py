@@ -67,8 +67,9 @@ def test_dqn_learns_with_each_of_its_switches(switch, backend, seed):
 def reach(threshold, agent, every):
     """On Pendulum it ends at the threshold; on CartPole, where more steps may undo it, an evaluation reaches it."""
     cartpole = agent.environment_name == "CartPole-v1"
-    agent.learn(callbacks=[Evaluate(every, episodes=20, stop_at=threshold)] if cartpole else [])
-    evaluation = agent.evaluate(episodes=20)
+    reached = Evaluate(every, episodes=20, stop_at=threshold)
+    agent.learn(callbacks=[reached] if cartpole else [])
+    evaluation = reached.last if cartpole else agent.evaluate(episodes=20)
     print(f"gate {agent.name} {agent.engine.name} {agent.seed}: {evaluation.mean_return:.1f} at step {agent.steps}")
     assert evaluation.episodes == 20
     assert evaluation.mean_return >= threshold, f"returns {evaluation.returns}"

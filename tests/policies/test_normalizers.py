@@ -40,9 +40,9 @@ def test_prices_times_and_small_returns_come_to_unit_variance(mean, deviation):
     of_rewards = RewardNormalizer(1, gamma=0.0)
     for row in rows:
         normalize.update(row[None])
-        of_rewards(row, None)
+        of_rewards.update(row, None)
     assert normalize(rows).std() == pytest.approx(1.0, rel=0.01)
-    assert of_rewards.scaled(rows - mean).std() == pytest.approx(1.0, rel=0.01)
+    assert of_rewards(rows - mean).std() == pytest.approx(1.0, rel=0.01)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 5e4, 1e6])
@@ -132,19 +132,19 @@ def test_rewards_are_divided_by_the_spread_of_the_discounted_return():
         for i in range(3):
             running[i] = 0.9 * running[i] + reward[i]
         returns.extend(running.tolist())
-        scaled = normalize(reward, done)
+        normalize.update(reward, done)
         running[done] = 0.0
-    np.testing.assert_allclose(scaled, np.clip(reward / np.std(returns), -10, 10), rtol=1e-3)
-    assert normalize(np.full(3, 1e9), done).max() == 10.0
+    np.testing.assert_allclose(normalize(reward), np.clip(reward / np.std(returns), -10, 10), rtol=1e-3)
+    assert normalize(np.full(3, 1e9)).max() == 10.0
 
 
 def test_steps_spent_on_a_reset_do_not_count_among_rewards():
     each, (first, second) = np.random.default_rng(2).standard_normal((50, 3)), (RewardNormalizer(3, 0.9) for _ in "ab")
     for reward in each:
         done = np.ones(3, np.bool_)
-        first(reward, done)
-        second(reward, done)
-        second(np.zeros(3), None, ~done)  # of a vector environment that resets in the next step
+        first.update(reward, done)
+        second.update(reward, done)
+        second.update(np.zeros(3), None, ~done)  # of a vector environment that resets in the next step
     np.testing.assert_array_equal(list(first.arrays().values()), list(second.arrays().values()))
 
 

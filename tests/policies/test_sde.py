@@ -15,7 +15,7 @@ TRUNK = Trunk.of(spaces.Box(-1.0, 1.0, (3,)))
 STATES = np.random.default_rng(0).standard_normal((4, 3)).astype(np.float32)
 
 
-def actor_critic(every=-1):
+def actor_critic(every=8):
     policy = ActorCritic.of(TRUNK, BOX, (5, 6), "tanh", log_std=-1.0, sde_every=every)
     params = policy.init(np.random.default_rng(1))
     params["log_std"] += 0.5 * np.random.default_rng(2).standard_normal((6, 2)).astype(np.float32)
@@ -35,9 +35,9 @@ def deviation(params, states):
                      for n in range(len(states))])  # fmt: skip
 
 
-@pytest.mark.parametrize("every, changes", [(1, [1, 2, 3, 4, 5, 6]), (3, [3, 6]), (4, [4]), (-1, []), (9, [])])
+@pytest.mark.parametrize("every, changes", [(1, [1, 2, 3, 4, 5, 6]), (3, [3, 6]), (4, [4]), (7, []), (9, [])])
 def test_a_draw_is_held(every, changes):
-    """For so many steps; −1 for the whole rollout. Each environment has one of its own."""
+    """For so many steps. Each environment has one of its own."""
     noise = sde.noise(np.random.default_rng(0), (7, 2), (6, 3), every)
     assert noise.shape == (7, 2, 6, 3) and noise.dtype == np.float32
     assert [t for t in range(1, 7) if (noise[t] != noise[t - 1]).all()] == changes
@@ -78,7 +78,7 @@ def test_samples_spread_as_the_log_probability_says():
 
 @pytest.mark.parametrize("make", [
     actor_critic,
-    lambda: (policy := SquashedActorCritics.of(TRUNK, BOX, (5, 6), "tanh", 2, "sac", log_std=-1.0, sde_every=-1),
+    lambda: (policy := SquashedActorCritics.of(TRUNK, BOX, (5, 6), "tanh", 2, "sac", log_std=-1.0, sde_every=8),
              policy.init(np.random.default_rng(1))),
 ])  # fmt: skip
 def test_the_deviation_of_the_log_probability(make):
@@ -114,7 +114,7 @@ def test_agents_hold_their_noise_for_as_long_as_they_are_told(kind, settings):
 
 def test_a_squashed_mean_stays_where_the_tanh_has_a_slope():
     """What acts, what explores and what the loss sees alike: the last layer's output, but within −2 and 2."""
-    policy = SquashedActorCritics.of(TRUNK, BOX, (5, 6), "tanh", 2, "sac", log_std=-1.0, sde_every=-1)
+    policy = SquashedActorCritics.of(TRUNK, BOX, (5, 6), "tanh", 2, "sac", log_std=-1.0, sde_every=8)
     params = policy.init(np.random.default_rng(1))
     params["actor"]["4"]["bias"] = np.array([7.0, -0.5], np.float32)
     last = last_hidden(params, STATES) @ params["actor"]["4"]["kernel"] + params["actor"]["4"]["bias"]
@@ -135,3 +135,21 @@ def test_choices_are_not_explored_by_it():
 def test_noise_that_is_kept_for_no_step_is_refused(kind):
     with pytest.raises(UserError, match=r"sde_sample_freq = 0 of .* at least 1, or −1"):
         kind("Pendulum-v1", backend="numpy", sde=True, sde_sample_freq=0)
+
+
+@pytest.mark.parametrize(("kind", "settings", "held"), [
+    (PPO, dict(n_steps=6, batch_size=6, sde_sample_freq=-1), 6),
+    (PPO, dict(n_steps=8, batch_size=8, sde_sample_freq=3), 3),
+    (SAC, dict(train_freq=4), 4), (SAC, dict(train_freq=4, sde_sample_freq=2), 2), (SAC, {}, 1),
+])  # fmt: skip
+def test_who_plays_explores_as_training_does(kind, settings, held):
+    """A draw is held as long as in a rollout, and each episode begins with one of its own."""
+    agent = kind("Pendulum-v1", backend="numpy", hidden=(8,), sde=True, log_std_init=0.0, **settings)
+    play = agent.player(2, np.random.default_rng(0))
+    seen = np.tile(np.float32([0.6, 0.8, 0.1]), (2, 1))
+    taken = [play(seen, np.ones(2, np.bool_))] + [play(seen, None) for _ in range(9)]
+    assert [t for t in range(1, 10) if (taken[t] != taken[t - 1]).all()] == list(range(held, 10, held))
+    assert all((taken[t] == taken[t - 1]).all() for t in range(1, 10) if t % held)
+    again = play(seen, np.array([True, False]))
+    assert again[0] != taken[-1][0] and (again[1] == taken[-1][1] or 10 % held == 0)
+    assert (play(seen, None)[0] == again[0]) == (held > 1)

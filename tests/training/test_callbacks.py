@@ -13,6 +13,7 @@ from engines import require
 from tiny_agents import make
 
 from rlzoo import PPO, UserError
+from rlzoo.training import acting
 from rlzoo.training.callbacks import Callback, Evaluate, Every, StopTraining
 from rlzoo.training.loggers import CSVLogger
 from rlzoo.training.progress import ProgressLine
@@ -132,7 +133,10 @@ def test_evaluate_logs_and_stops_at_its_threshold():
             self.rows.append(record)
 
     rows, diary = Rows(), Diary()
-    agent_of(steps=60).learn(callbacks=[Evaluate(20, episodes=3), rows])
+    evaluate = Evaluate(20, episodes=3)
+    assert evaluate.last is None
+    agent_of(steps=60).learn(callbacks=[evaluate, rows])
+    assert evaluate.last.mean_return == rows.rows[-1]["evaluation_return"]
     evaluated = [row for row in rows.rows if "evaluation_return" in row]
     assert [row["steps"] for row in evaluated] == [20, 40, 60]
     assert all(8 <= row["evaluation_return"] <= 500 for row in evaluated)  # CartPole pays a step, and falls in eight
@@ -140,6 +144,16 @@ def test_evaluate_logs_and_stops_at_its_threshold():
     assert stopped.steps == 20
     never = agent_of(steps=60).learn(callbacks=[Evaluate(20, episodes=3, stop_at=501.0)])
     assert never.steps == 60
+
+
+def test_an_agent_is_not_judged_by_the_episodes_that_it_was_chosen_on(monkeypatch):
+    """While it learns it always plays the same ones, and `agent.evaluate()` others."""
+    agent, seeds = agent_of(steps=60), []
+    play = acting.evaluate
+    monkeypatch.setattr(acting, "evaluate", lambda *a: seeds.append(a[3]) or play(*a))
+    agent.learn(callbacks=[Evaluate(20, episodes=1)])
+    agent.evaluate(1)
+    assert len(seeds) == 4 and len(set(seeds[:3])) == 1 and seeds[3] != seeds[0]
 
 
 @pytest.mark.parametrize("event", ["on_log", "on_steps", "on_checkpoint"])

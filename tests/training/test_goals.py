@@ -16,7 +16,7 @@ def batch_of(**settings):
     """An agent that explored, and transitions it would learn from, all of them relabelled."""
     agent = DQN(
         copies(lambda: BitFlipping(4), 2), backend="torch", seed=0, hidden=(8,), steps=200, learning_starts=1000,
-        hindsight="future", hindsight_share=1.0, gamma=0.9, **settings,
+        **dict(hindsight="future", hindsight_share=1.0, gamma=0.9) | settings,
     ).learn()  # fmt: skip
     return agent, agent.replay.sample(np.random.default_rng(0), (4, 64))
 
@@ -33,11 +33,15 @@ def test_a_reached_goal_pays_and_ends_the_episode():
     np.testing.assert_allclose(batch["discount"], np.where(reached(batch), 0.0, 0.9), rtol=1e-6)
 
 
-def test_rewards_are_normalized_like_those_collected():
-    agent, batch = batch_of(normalize_reward=True)
+@pytest.mark.parametrize("share, n_step", [(1.0, 1), (0.5, 1), (0.5, 3), (0.0, 1)])
+def test_rewards_of_old_and_new_goals_are_normalized_alike(share, n_step):
+    agent, _ = batch_of(normalize_reward=True, hindsight_share=share, n_step=n_step)
+    assert set(agent.replay.data["reward"][: len(agent.replay)]) <= {-1.0, 0.0}
     deviation = np.sqrt(agent.normalizers["reward"].moments.variance)
     assert abs(deviation - 1.0) > 0.05
-    np.testing.assert_allclose(batch["reward"], (reached(batch) - 1.0) / deviation, rtol=1e-4)
+    drawn = agent._inputs(4, agent.steps)["batch"]["reward"]
+    sums = [-sum(0.9**k for k in range(first, last)) for first in range(1) for last in range(n_step + 1)]
+    assert {round(float(x), 4) for x in drawn.ravel()} == {round(float(x / deviation), 4) for x in sums}
 
 
 class Tenfold(gym.Wrapper):
