@@ -34,6 +34,7 @@ def _exactly(number: float) -> int:
 
 
 SETTING = re.compile(r"[A-Za-z_]\w*=")
+OPTIONS = ("env", "backend", "device", "seed", "eager")  # of an agent, which are none of its config's
 
 
 def spread(words: list[str]) -> list[str]:
@@ -62,13 +63,16 @@ def spread(words: list[str]) -> list[str]:
 def settings_of(given: Iterable[str] | None, **shorthands: Any) -> dict[str, Any]:
     """The hyperparameters of `--set` and of options that are short for one, such as `--steps`, where they are not None.
 
-    Raises UserError for text that is no NAME=VALUE, and for a name given twice.
+    Raises UserError for text that is no NAME=VALUE, for a name given twice, and for what is an option of `train`.
     """
     settings = {name: value for name, value in shorthands.items() if value is not None}
     for setting in given or ():
         if not SETTING.match(setting):
             raise UserError(f"--set takes NAME=VALUE, such as learning_rate=3e-4, not {setting!r}")
         name, _, value = setting.partition("=")
+        if name in OPTIONS:
+            option = "--eager" if name == "eager" else f"--{name} {value}"
+            raise UserError(f"{name} is no hyperparameter: give {option}")
         if name in settings:
             raise UserError(f"{name} is given twice: {settings[name]} and {value}; leave one out")
         settings[name] = value

@@ -53,7 +53,7 @@ class Agent(Actor, ABC):
     twins: ClassVar[bool] = False  # whether actor and critic remember each for itself
 
     def __init__(
-        self,
+        self, /,
         env: str | gym.Env | VectorEnv,
         *,
         backend: str | None = None,
