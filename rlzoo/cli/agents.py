@@ -23,6 +23,14 @@ def quoted(text: object) -> str:
     return shlex.quote(printable(text))
 
 
+def vouched(agent: Any) -> str:
+    """` --env NAME` for a command to copy, where an agent's environment is not made on a file's word; else nothing."""
+    from rlzoo.envs import is_harmless
+
+    name = agent.env if isinstance(agent.env, str) else agent.environment_name
+    return "" if name == agent.environment_name and is_harmless(name) else f" --env {quoted(name)}"
+
+
 def load_agent(
     folder: Path, env: str | None, backend: str | None, device: str = "auto", eager: bool = False, replay: bool = False
 ) -> Any:

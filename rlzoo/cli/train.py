@@ -138,6 +138,8 @@ def _open_run(folder: Path) -> Any:
 
 def _check_unchanged(run: Any, keeps: dict[str, tuple[str, Any]], fixed: dict[str, Any]) -> None:
     """Raises UserError if an option contradicts what the run was made with."""
+    from rlzoo.cli.agents import quoted
+    from rlzoo.envs import is_harmless
     from rlzoo.training.checkpoint import read_manifest
 
     folder = printable(run.folder)
@@ -147,14 +149,16 @@ def _check_unchanged(run: Any, keeps: dict[str, tuple[str, Any]], fixed: dict[st
     for key, (option, value) in keeps.items():
         if value is not None and value != made_with[key]:
             has = f"{folder} has {printable(made_with[key])}"
-            raise UserError(f"{option} {value} contradicts --resume: {has}; leave it out")
+            asked_again = key == "environment" and not is_harmless(made_with[key])
+            mend = f"give --env {quoted(made_with[key])}, if you trust it" if asked_again else "leave it out"
+            raise UserError(f"{option} {value} contradicts --resume: {has}; {mend}")
     for option, value in fixed.items():
         if value:
             raise UserError(f"{option} cannot be given with --resume: {folder} keeps its own; leave it out")
 
 
 def _resumed_agent(run: Any, env: str | None, backend: str | None, device: str, eager: bool, more: int | None) -> Any:
-    from rlzoo.cli.agents import load_agent, quoted
+    from rlzoo.cli.agents import load_agent, quoted, vouched
     from rlzoo.training.checkpoint import read_manifest
 
     backend = backend or read_manifest(run.latest_checkpoint())["backend"]
@@ -162,7 +166,7 @@ def _resumed_agent(run: Any, env: str | None, backend: str | None, device: str, 
     if agent.steps >= agent.total_steps and more is None:
         raise UserError(
             f"{quoted(run.folder)} is finished ({agent.steps:,} steps): to train it longer, "
-            f"rlzoo train --resume {quoted(run.folder)} --steps {agent.config.steps}"
+            f"rlzoo train --resume {quoted(run.folder)}{vouched(agent)} --steps {agent.config.steps}"
         )
     return agent
 
@@ -172,7 +176,7 @@ def _learn(
     agent: Any, run: Any, more: int | None, eval_every: int | None, stop_at: float | None, quiet: bool, is_new: bool
 ) -> None:
     """Train; a start that fails leaves no folder behind, and Ctrl-C says how to go on."""
-    from rlzoo.cli.agents import quoted
+    from rlzoo.cli.agents import quoted, vouched
 
     try:
         from rlzoo.training.callbacks import Evaluate
@@ -190,7 +194,7 @@ def _learn(
         kept = run.latest_checkpoint()
         print(
             f"stopped at step {agent.steps:,}; {quoted(kept)} has step {int(kept.name.removeprefix('step_')):,}; "
-            f"go on with: rlzoo train --resume {quoted(run.folder)}",
+            f"go on with: rlzoo train --resume {quoted(run.folder)}{vouched(agent)}",
             file=sys.stderr,
         )
         raise typer.Exit(130) from None
@@ -223,14 +227,12 @@ def _environments(agent: Any) -> str:
 
 
 def _print_outcome(agent: Any, run: Any) -> None:
-    from rlzoo.cli.agents import quoted
-    from rlzoo.envs import is_harmless
+    from rlzoo.cli.agents import quoted, vouched
 
-    result, name, folder = agent.evaluate(20), agent.environment_name, quoted(run.folder)
-    named = "" if is_harmless(name) else f" --env {quoted(name)}"  # to be vouched for
+    result, folder = agent.evaluate(20), quoted(run.folder)
     _say(
         result,
         f"run:     {printable(run.folder)}",
         f"curves:  tensorboard --logdir {folder}",
-        f"again:   rlzoo evaluate {folder}{named}",
+        f"again:   rlzoo evaluate {folder}{vouched(agent)}",
     )
