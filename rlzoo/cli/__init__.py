@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         status = app(spread(words or ["--help"]), prog_name="rlzoo", standalone_mode=False, obj=["rlzoo", *words])
     except UserError as error:
-        status = _complain(str(error))
+        status = _complain(str(error), error)
     except UsageError as error:
         status = _complain_of_usage(error)
     except (KeyboardInterrupt, typer.Abort):
@@ -64,11 +64,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def _complain(message: str) -> int:
-    print(f"error: {printable(' '.join(message.split()))}", file=sys.stderr)
+def _complain(message: str, error: BaseException) -> int:
+    """Print a line that says what was wrong, and what an error has as notes below it."""
+    print(f"error: {printable(' '.join(message.split()))}", *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)
     return 2
 
 
 def _complain_of_usage(error: Any) -> int:
     command = error.ctx.command_path if error.ctx is not None else "rlzoo"
-    return _complain(f"{error.format_message().rstrip('.')} (see `{command} --help`)")
+    return _complain(f"{error.format_message().rstrip('.')} (see `{command} --help`)", error)

@@ -175,9 +175,8 @@ def _resumed_agent(run: Any, env: str | None, backend: str | None, device: str, 
 def _learn(
     agent: Any, run: Any, more: int | None, eval_every: int | None, stop_at: float | None, quiet: bool, is_new: bool
 ) -> None:
-    """Train; a start that fails leaves no folder behind, and Ctrl-C says how to go on."""
-    from rlzoo.cli.agents import quoted, vouched
-
+    """Train; a start that fails leaves no folder behind, and whatever else ends it early says how to go on."""
+    begun = agent.steps
     try:
         from rlzoo.training.callbacks import Evaluate
 
@@ -191,17 +190,24 @@ def _learn(
             shutil.rmtree(run.folder, ignore_errors=True)
             print("stopped before the first step: nothing was kept", file=sys.stderr)
             raise typer.Exit(130) from None
-        kept = run.latest_checkpoint()
-        print(
-            f"stopped at step {agent.steps:,}; {quoted(kept)} has step {int(kept.name.removeprefix('step_')):,}; "
-            f"go on with: rlzoo train --resume {quoted(run.folder)}{vouched(agent)}",
-            file=sys.stderr,
-        )
+        print(_how_to_go_on(agent, run), file=sys.stderr)
         raise typer.Exit(130) from None
-    except Exception:
+    except Exception as error:
         if is_new and agent.steps == 0:
             shutil.rmtree(run.folder, ignore_errors=True)
+        elif agent.steps > begun:
+            error.add_note(_how_to_go_on(agent, run))
         raise
+
+
+def _how_to_go_on(agent: Any, run: Any) -> str:
+    from rlzoo.cli.agents import quoted, vouched
+
+    kept = run.latest_checkpoint()
+    return (
+        f"stopped at step {agent.steps:,}; {quoted(kept)} has step {int(kept.name.removeprefix('step_')):,}; "
+        f"go on with: rlzoo train --resume {quoted(run.folder)}{vouched(agent)}"
+    )
 
 
 def _headline(agent: Any, more: int | None) -> str:

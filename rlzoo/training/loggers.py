@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import sys
+import threading
 import time
 import types
 from contextlib import suppress
@@ -104,8 +105,14 @@ class TensorBoardLogger:
         probe = folder / ".probe"
         probe.touch()  # what may not be written is to be known here, not in a thread of the writer's
         probe.unlink()
+        self.before, threading.excepthook = threading.excepthook, self._failed
         self.event, self.scalar, self.writer = Event, scalar_pb, EventFileWriter(str(folder))
         self._add(from_step + 1, session_log=SessionLog(status=SessionLog.START))  # from this step on
+
+    def _failed(self, thread: threading.ExceptHookArgs) -> None:
+        """Told what ended a thread. What could not be written, as on a full disk, the writer's next call raises too."""
+        if not isinstance(thread.exc_value, OSError):
+            self.before(thread)
 
     def write(self, record: dict[str, Any]) -> None:
         for name, value in record.items():
@@ -117,4 +124,7 @@ class TensorBoardLogger:
         self.writer.add_event(self.event(wall_time=time.time(), step=step, **what))
 
     def close(self) -> None:
-        self.writer.close()
+        try:
+            self.writer.close()
+        finally:
+            threading.excepthook = self.before

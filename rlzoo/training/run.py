@@ -9,6 +9,8 @@ import platform
 import re
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
@@ -171,17 +173,26 @@ class Run(Callback):
         """Raises UserError where the run cannot be written, or what it has cannot be gone on with."""
         self.loggers: list[CSVLogger | TensorBoardLogger] = []
         try:
-            self.best = self._best_return()
-            self.loggers.append(CSVLogger(self.folder / "metrics.csv", agent.columns(), agent.steps))
-            self.loggers.append(TensorBoardLogger(self.folder / "tensorboard", agent.steps))
-            if self.resumption is not None:
-                self._add_resumption(agent.steps)
-        except OSError as error:
+            with self._writing():
+                self.best = self._best_return()
+                self.loggers.append(CSVLogger(self.folder / "metrics.csv", agent.columns(), agent.steps))
+                self.loggers.append(TensorBoardLogger(self.folder / "tensorboard", agent.steps))
+                if self.resumption is not None:
+                    self._add_resumption(agent.steps)
+        except UserError:
             self.on_end(agent)
-            where = f"{error.filename} ({error.strerror})"
-            raise UserError(f"cannot write {where}: to train, a run's folder must be writable") from None
+            raise
         if not self.has_checkpoint:
             self.on_checkpoint(agent)  # a run can be gone on with from its first moment
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Raises UserError where the system does not let the run's files be written, as on a full disk."""
+        try:
+            yield
+        except OSError as error:
+            where = f"{error.filename or self.folder} ({error.strerror or error})"
+            raise UserError(f"cannot write {where}: to train, a run's folder must be writable and have room") from None
 
     def _add_resumption(self, step: int) -> None:
         kept = self._description().model_dump(exclude_unset=True)
@@ -199,8 +210,9 @@ class Run(Callback):
         return found if math.isfinite(found) else -math.inf
 
     def on_log(self, agent: Any, record: dict[str, float]) -> None:
-        for logger in self.loggers:
-            logger.write(record)
+        with self._writing():
+            for logger in self.loggers:
+                logger.write(record)
         found = record.get("evaluation_return", -math.inf)
         if found > self.best and math.isfinite(found):
             self.best = found
@@ -215,8 +227,9 @@ class Run(Callback):
             shutil.rmtree(old, ignore_errors=True)
 
     def on_end(self, agent: Any) -> None:
-        for logger in self.loggers:
-            logger.close()
+        with self._writing(), ExitStack() as ends:
+            for logger in self.loggers:
+                ends.callback(logger.close)
 
 
 def checkpoints_in(folder: Path) -> list[Path]:

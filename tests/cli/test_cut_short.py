@@ -1,0 +1,72 @@
+"""Training that ends before its time: what ended it in one line, and in another how to go on."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import os
+import sys
+import threading
+
+import pytest
+from command_line import TINY
+from gymnasium.envs.classic_control import CartPoleEnv
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+from rlzoo import load
+from rlzoo.training.loggers import CSVLogger
+
+TRAIN = ["train", "--algo", "ppo", *TINY, "checkpoint_every=128", "--steps", 512, "--quiet", "--out", "run"]
+GO_ON = "run/checkpoints/step_000000000256 has step 256; go on with: rlzoo train --resume run"
+
+
+@pytest.fixture(params=["metrics.csv", "tensorboard"])
+def full_disk(request, monkeypatch):
+    """After the row at 256 steps there is no more room for the one or the other."""
+
+    def write(logger, record, whole=CSVLogger.write):
+        seen.append(record["steps"])
+        if request.param == "metrics.csv" and record["steps"] > 256:
+            logger.file.close()
+            logger.file = open("/dev/full", "w")  # noqa: SIM115
+            logger.writer = csv.DictWriter(logger.file, logger.columns, extrasaction="ignore", restval="")
+        whole(logger, record)
+
+    def write_event(writer, data, whole=RecordWriter.write):  # in a thread of the writer's
+        if request.param == "tensorboard" and seen and seen[-1] > 256:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        whole(writer, data)
+
+    seen = []
+    with monkeypatch.context() as patch:
+        patch.setattr(CSVLogger, "write", write)
+        patch.setattr(RecordWriter, "write", write_event)
+        yield patch
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux has a disk that is always full")
+def test_a_full_disk_is_one_line_and_how_to_go_on(rlzoo, full_disk):
+    hook = threading.excepthook
+    outcome = rlzoo(*TRAIN)
+    error, note = outcome.err.splitlines()
+    assert outcome.status == 2 and error.startswith("error: cannot write run (No space left on device)")
+    assert error.endswith("have room") and note.startswith("stopped at step ") and note.endswith(GO_ON)
+    assert threading.excepthook is hook
+    full_disk.undo()
+    assert rlzoo("train", "--resume", "run", "--quiet").status == 0
+    assert load("run").steps == 512
+
+
+def test_a_crash_of_the_environment_keeps_its_traceback_and_says_how_to_go_on(rlzoo, monkeypatch):
+    def crashes(env, action, whole=CartPoleEnv.step):
+        steps.append(action)
+        if len(steps) > 300:
+            raise RuntimeError("the simulator has gone")
+        return whole(env, action)
+
+    steps = []
+    monkeypatch.setattr(CartPoleEnv, "step", crashes)
+    with pytest.raises(RuntimeError, match="the simulator has gone") as crash:
+        rlzoo(*TRAIN, "--n-envs", 4)
+    (note,) = crash.value.__notes__
+    assert note.startswith("stopped at step ") and note.endswith(GO_ON)
