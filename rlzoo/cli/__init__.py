@@ -54,6 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         status = app(spread(words or ["--help"]), prog_name="rlzoo", standalone_mode=False, obj=["rlzoo", *words])
     except UserError as error:
         status = _complain(str(error), error)
+    except MemoryError as error:
+        mend = "make sizes smaller, such as hidden, n_envs, n_steps or buffer_size (`rlzoo show`)"
+        status = _complain(f"not enough memory{str(error) and f' ({error})'}: {mend}", error)
     except UsageError as error:
         status = _complain_of_usage(error)
     except (KeyboardInterrupt, typer.Abort):

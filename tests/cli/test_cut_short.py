@@ -70,3 +70,13 @@ def test_a_crash_of_the_environment_keeps_its_traceback_and_says_how_to_go_on(rl
         rlzoo(*TRAIN, "--n-envs", 4)
     (note,) = crash.value.__notes__
     assert note.startswith("stopped at step ") and note.endswith(GO_ON)
+
+
+@pytest.mark.parametrize("size", ["n_steps=100000000000000", "hidden=8,10000000000000000"])
+def test_what_does_not_fit_memory_is_one_line(rlzoo, tmp_path, size):
+    words = TINY[:4] if size.startswith("hidden") else [*TINY[:4], "--set", "batch_size=8"]
+    outcome = rlzoo("train", "--algo", "ppo", *words, "--set", size, "--quiet")
+    assert outcome.status == 2 and outcome.err.count("\n") == 1
+    assert outcome.err.startswith("error: not enough memory (Unable to allocate ")
+    assert outcome.err.endswith("smaller, such as hidden, n_envs, n_steps or buffer_size (`rlzoo show`)\n")
+    assert not list(tmp_path.glob("runs/*/*/*"))
