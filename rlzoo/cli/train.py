@@ -182,9 +182,12 @@ def _learn(
 
         if not quiet:
             _say(*map(printable, (_headline(agent, more), f"run: {run.folder}")))
-        callbacks = [run] if eval_every is None else [run, Evaluate(eval_every, stop_at=stop_at)]
+        evaluations = [] if eval_every is None else [Evaluate(eval_every, stop_at=stop_at)]
         with _sigterm_as_ctrl_c():
-            agent.learn(more, callbacks=callbacks, progress=not quiet)
+            agent.learn(more, callbacks=[run, *evaluations], progress=not quiet)
+        if not quiet and evaluations and evaluations[0].reached is not None:
+            reached = f"evaluation return {evaluations[0].reached:.1f} reached {stop_at}"
+            _say(f"stopped at step {agent.steps:,}: {reached}")
     except KeyboardInterrupt:
         if is_new and not run.has_checkpoint:
             shutil.rmtree(run.folder, ignore_errors=True)

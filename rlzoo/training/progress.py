@@ -1,4 +1,4 @@
-"""The live line of a run: steps, steps a second, recent return, time left, where the time goes."""
+"""The live line of a run: steps, steps a second, recent return, last evaluation, time left, where the time goes."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ class ProgressLine(Callback):
     def __init__(self, stream: Any = None):
         self.stream = stream or sys.stdout
         self.live, self.is_read = self.stream.isatty(), True
+        self.evaluation: float | None = None
 
     def on_start(self, agent: Any) -> None:
         self.shown = time.perf_counter()
@@ -27,6 +28,9 @@ class ProgressLine(Callback):
 
             self.display = Live("", console=Console(file=self.stream), auto_refresh=False)
             self.display.start()
+
+    def on_log(self, agent: Any, record: dict[str, float]) -> None:
+        self.evaluation = record.get("evaluation_return", self.evaluation)
 
     def on_steps(self, agent: Any) -> None:
         now = time.perf_counter()
@@ -40,7 +44,7 @@ class ProgressLine(Callback):
             self.display.stop()
 
     def _show(self, agent: Any) -> None:
-        line = describe(agent)
+        line = describe(agent, self.evaluation)
         if self.live:
             from rich.text import Text
 
@@ -56,8 +60,8 @@ class ProgressLine(Callback):
             self.is_read = False  # nobody reads it any more, as after `| head -1`: training goes on
 
 
-def describe(agent: Any) -> str:
-    """The line's text."""
+def describe(agent: Any, evaluation: float | None = None) -> str:
+    """The line's text. `evaluation` is the last mean return, where there is one."""
     record = agent.profile.record(agent.steps)
     speed, returns = record["steps_per_second"], agent.episodes.returns
     threads = agent.engine.threads(agent.compiled_update)
@@ -66,6 +70,7 @@ def describe(agent: Any) -> str:
         f"{agent.steps:,}/{agent.total_steps:,} steps",
         f"{speed:,.0f} steps/s",
         f"return {sum(returns) / len(returns):.1f}" if returns else "no episode yet",
+        *([] if evaluation is None else [f"evaluation {evaluation:.1f}"]),
         f"{_duration(left)} left" if agent.steps < agent.total_steps else f"done in {_duration(record['seconds'])}",
         " ".join(f"{part} {record['time_' + part]:.0%}" for part in Profile.parts),
         "1 thread" if threads == 1 else f"{threads} threads",

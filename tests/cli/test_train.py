@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -73,6 +74,8 @@ def test_what_is_printed(rlzoo):
     assert parts[2:] == ["seed 5", "512 steps", "4 environments, sync"]
     assert where == f"run: {folder}"
     assert progress.startswith("512/512 steps · ") and " steps/s · return " in progress and " env " in progress
+    evaluated = float(metrics(Path(folder))[-1]["evaluation_return"])
+    assert f" · evaluation {evaluated:.1f} · done in " in progress
     assert progress.endswith(" · 1 thread")  # what torch takes for networks this small
     assert result.startswith("mean return ") and result.endswith(" over 20 episodes")
     assert last == [
@@ -163,3 +166,8 @@ def test_it_stops_at_the_return_asked_for(rlzoo, tmp_path):
     rlzoo("train", "--algo", "ppo", *TINY, "--steps", 2048, *stop, "--quiet", "--out", "run")
     assert [row["steps"] for row in metrics(tmp_path / "run") if row["evaluation_return"]] == ["256"]
     assert load(tmp_path / "run").steps == 256
+    outcome = rlzoo("train", "--algo", "ppo", *TINY, "--steps", 2048, *stop, "--out", "told")
+    reached = float(metrics(tmp_path / "told")[-1]["evaluation_return"])
+    assert f"\nstopped at step 256: evaluation return {reached:.1f} reached 8.0\nmean return " in outcome.out
+    unreached = rlzoo("train", "--algo", "ppo", *TINY, "--steps", 256, *stop[:-1], 501, "--out", "unreached")
+    assert unreached.status == 0 and "stopped" not in unreached.out
