@@ -13,6 +13,7 @@ import typer
 from rlzoo import __version__
 from rlzoo.cli.evaluate import evaluate
 from rlzoo.cli.list import list_names
+from rlzoo.cli.output import print_to_nowhere
 from rlzoo.cli.play import play
 from rlzoo.cli.settings import spread
 from rlzoo.cli.show import show
@@ -47,9 +48,7 @@ def rlzoo(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0, or 2 with one line on stderr for a mistake of the user's, or 130 for Ctrl-C."""
     words = [*(sys.argv[1:] if arguments is None else arguments)]  # `list` is a module here
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that has no λ shows a question mark
+    _prepare_streams()
     try:
         status = app(spread(words or ["--help"]), prog_name="rlzoo", standalone_mode=False, obj=["rlzoo", *words])
     except UserError as error:
@@ -61,10 +60,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
         status = _complain_of_usage(error)
     except (KeyboardInterrupt, typer.Abort):
         status = 130
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        print_to_nowhere()
+        is_read = not isinstance(error, BrokenPipeError)  # but by `| head -1`, which had enough
+        status = _complain(f"cannot print ({error.strerror})", error) if is_read and not status else status
     if status == 130 and arguments is None:  # no orderly end: an engine that was compiling would crash in it
-        sys.stdout.flush(), sys.stderr.flush()
+        sys.stderr.flush()
         os._exit(130)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _prepare_streams() -> None:
+    """What is closed, as by `>&-`, is written to nowhere; a terminal that has no λ shows a question mark."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        if isinstance(stream := getattr(sys, name), io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _complain(message: str, error: BaseException) -> int:

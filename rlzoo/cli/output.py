@@ -1,9 +1,23 @@
-"""What commands print: tables, and values as `--set` would take them."""
+"""What commands print: lines, tables, and values as `--set` would take them."""
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
+
+
+def say(*lines: Any) -> None:
+    """Print lines; where they cannot be, as after `| head -1`, on a full disk or a closed terminal, go on without."""
+    try:
+        print(*lines, sep="\n", flush=True)
+    except OSError:
+        print_to_nowhere()
+
+
+def print_to_nowhere() -> None:
+    """Neither what is printed from now on nor what is still to be flushed shall fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_table(headings: list[str], rows: list[list[str]]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import signal
 import sys
@@ -14,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from rlzoo.cli.output import say
 from rlzoo.cli.settings import settings_of, whole
 from rlzoo.errors import UserError, printable
 
@@ -70,7 +70,7 @@ def train(
             run.note_resumption(agent, context.obj, eval_every=eval_every, stop_at=stop_at)
             _learn(agent, run, steps, eval_every, stop_at, quiet, is_new=False)
     if quiet:
-        _say(run.folder)
+        say(run.folder)
     else:
         _print_outcome(agent, run)
 
@@ -94,14 +94,6 @@ def _check_evaluations(eval_every: int | None, stop_at: float | None) -> None:
         raise UserError("--stop-at needs evaluations: give --eval-every too, such as --eval-every 10000")
     if stop_at is not None and not math.isfinite(stop_at):
         raise UserError(f"--stop-at {stop_at} is never reached or always: give a number, such as --stop-at 475")
-
-
-def _say(*lines: Any) -> None:
-    """Print lines; where nobody reads them any more, as after `| head -1`, go on without."""
-    try:
-        print(*lines, sep="\n", flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor shall what is still to be flushed fail
 
 
 # ---- a new run -------------------------------------------------------------------------------------------------------
@@ -181,13 +173,13 @@ def _learn(
         from rlzoo.training.callbacks import Evaluate
 
         if not quiet:
-            _say(*map(printable, (_headline(agent, more), f"run: {run.folder}")))
+            say(*map(printable, (_headline(agent, more), f"run: {run.folder}")))
         evaluations = [] if eval_every is None else [Evaluate(eval_every, stop_at=stop_at)]
         with _sigterm_as_ctrl_c():
             agent.learn(more, callbacks=[run, *evaluations], progress=not quiet)
         if not quiet and evaluations and evaluations[0].reached is not None:
             reached = f"evaluation return {evaluations[0].reached:.1f} reached {stop_at}"
-            _say(f"stopped at step {agent.steps:,}: {reached}")
+            say(f"stopped at step {agent.steps:,}: {reached}")
     except KeyboardInterrupt:
         if is_new and not run.has_checkpoint:
             shutil.rmtree(run.folder, ignore_errors=True)
@@ -239,7 +231,7 @@ def _print_outcome(agent: Any, run: Any) -> None:
     from rlzoo.cli.agents import quoted, vouched
 
     result, folder = agent.evaluate(20), quoted(run.folder)
-    _say(
+    say(
         result,
         f"run:     {printable(run.folder)}",
         f"curves:  tensorboard --logdir {folder}",

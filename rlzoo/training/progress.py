@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from rlzoo.training.callbacks import Callback
@@ -17,17 +19,19 @@ class ProgressLine(Callback):
 
     def __init__(self, stream: Any = None):
         self.stream = stream or sys.stdout
-        self.live, self.is_read = self.stream.isatty(), True
+        self.is_read = self.stream is not None
+        self.live = self.is_read and self.stream.isatty()
         self.evaluation: float | None = None
 
     def on_start(self, agent: Any) -> None:
-        self.shown = time.perf_counter()
+        self.shown, self.shown_steps = time.perf_counter(), -1
         if self.live:
             from rich.console import Console
             from rich.live import Live
 
             self.display = Live("", console=Console(file=self.stream), auto_refresh=False)
-            self.display.start()
+            self._print(self.display.start)
+            self.live = self.is_read
 
     def on_log(self, agent: Any, record: dict[str, float]) -> None:
         self.evaluation = record.get("evaluation_return", self.evaluation)
@@ -39,25 +43,28 @@ class ProgressLine(Callback):
             self._show(agent)
 
     def on_end(self, agent: Any) -> None:
-        self._show(agent)
+        if agent.steps != self.shown_steps:
+            self._show(agent)
         if self.live:
-            self.display.stop()
+            with suppress(OSError):
+                self.display.stop()
 
     def _show(self, agent: Any) -> None:
+        self.shown_steps = agent.steps
         line = describe(agent, self.evaluation)
         if self.live:
             from rich.text import Text
 
-            self.display.update(Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
+            self._print(self.display.update, Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
         else:
-            self._print(line)
+            self._print(print, line, file=self.stream, flush=True)
 
-    def _print(self, line: str) -> None:
+    def _print(self, write: Callable[..., None], *arguments: Any, **options: Any) -> None:
         try:
             if self.is_read:
-                print(line, file=self.stream, flush=True)
-        except BrokenPipeError:
-            self.is_read = False  # nobody reads it any more, as after `| head -1`: training goes on
+                write(*arguments, **options)
+        except OSError:
+            self.is_read = False  # as after `| head -1`, or in a terminal that was closed: training goes on
 
 
 def describe(agent: Any, evaluation: float | None = None) -> str:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import pty
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 
 import gymnasium
 import numpy as np
 import pytest
-from command_line import TINY, python
+from command_line import ROOT, TINY, python
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util.tensor_util import make_ndarray
 
@@ -92,6 +96,35 @@ def test_training_goes_on_when_nobody_reads_what_it_prints(tmp_path):
     process.stdout.close()  # as `| head -1` does
     assert (process.wait(timeout=60), process.stderr.read()) == (0, "")
     assert load(tmp_path / "run").steps == 512
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux has a disk that is always full")
+@pytest.mark.parametrize("to", [">&-", "> /dev/full"])
+def test_training_goes_on_where_it_cannot_print(tmp_path, to):
+    words = ["-m", "rlzoo", "train", "--algo", "ppo", *TINY, "--steps", "512", "--out", "run"]
+    command = f"{shlex.join([sys.executable, *words])} {to}"
+    done = subprocess.run(
+        command, shell=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert load(tmp_path / "run").steps == 512
+    assert metrics(tmp_path / "run")[-1]["steps"] == "512"
+
+
+def test_training_goes_on_when_its_terminal_is_closed(tmp_path):
+    terminal, screen = pty.openpty()
+    words = ["-m", "rlzoo", "train", "--algo", "ppo", *TINY, "--steps", "16384", "--out", "run"]
+    process = subprocess.Popen(
+        [sys.executable, *words], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=screen,
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    os.close(screen)
+    while b"16,384" not in os.read(terminal, 10_000):
+        pass
+    os.close(terminal)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert load(tmp_path / "run").steps == 16_384
 
 
 def test_runs_do_not_share_folders(rlzoo, tmp_path):

@@ -301,3 +301,11 @@ def test_the_budget_is_learned_to_its_end_also_in_stages():
 def test_to_stop_early_is_not_taken_for_an_episode_that_does_not_end():
     agent = PPO(Counting(10_000), backend="jax", n_steps=8, batch_size=8, hidden=(4,))
     assert agent.learn(80, callbacks=[Raises("on_steps", StopTraining, 16)]).steps == 16
+
+
+def test_a_line_is_printed_once(monkeypatch):
+    monkeypatch.setattr("rlzoo.training.progress.PLAIN_EVERY", 0.0)
+    stream = io.StringIO()
+    agent_of(steps=20).learn(callbacks=[ProgressLine(stream)])
+    lines = [line.partition(" ")[0] for line in stream.getvalue().splitlines()]
+    assert lines[-1] == "20/20" and len({*lines}) == len(lines) > 1
