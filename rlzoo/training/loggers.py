@@ -18,11 +18,12 @@ from rlzoo.errors import UserError
 class CSVLogger:
     """Appends rows to a CSV with a fixed header; a resumed run first drops the rows after its checkpoint.
 
+    `seconds` is the time that training had taken by the last row that was there.
     Raises UserError for a file that is damaged.
     """
 
     def __init__(self, path: Path, columns: list[str], from_step: int):
-        kept = _drop_rows_after(path, from_step, columns) if path.exists() else []
+        kept, self.seconds = _drop_rows_after(path, from_step, columns) if path.exists() else ([], 0.0)
         self.path, self.columns = path, kept or columns
         self.file = open(path, "a", newline="", encoding="utf-8")  # noqa: SIM115
         self.writer = csv.DictWriter(self.file, self.columns, extrasaction="ignore", restval="")
@@ -39,9 +40,13 @@ class CSVLogger:
         self.file.close()
 
 
-def _drop_rows_after(path: Path, step: int, columns: list[str]) -> list[str]:
-    """Cut a metrics file after the last row of at most `step` steps; its columns, none if not even they are whole."""
+def _drop_rows_after(path: Path, step: int, columns: list[str]) -> tuple[list[str], float]:
+    """Cut a metrics file after the last row of at most `step` steps; the seconds in that row, 0 if it has none.
+
+    First come its columns, none if not even they are whole.
+    """
     kept: list[str] = []
+    row: dict[str, float] = {}
     header = (",".join(columns) + "\r\n").encode()
     with open(path, "rb+") as file:
         end = 0
@@ -51,14 +56,17 @@ def _drop_rows_after(path: Path, step: int, columns: list[str]) -> list[str]:
             try:
                 if not kept:
                     kept = _columns(line)
-                elif _numbers(kept, line)["steps"] > step:
+                elif (found := _numbers(kept, line))["steps"] > step:
                     break
+                else:
+                    row = found
             except ValueError:
                 mend = "correct it, or move the file away to go on with a new one"
                 raise UserError(f"{path} is damaged in line {number} ({line[:40]!r}): {mend}") from None
             end += len(line)
         file.truncate(end)
-    return kept
+    seconds = row.get("seconds", 0.0)
+    return kept, seconds if math.isfinite(seconds) else 0.0
 
 
 def _columns(line: bytes) -> list[str]:

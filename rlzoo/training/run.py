@@ -171,11 +171,14 @@ class Run(Callback):
     # ---- as a callback -----------------------------------------------------------------------------------------------
     def on_start(self, agent: Any) -> None:
         """Raises UserError where the run cannot be written, or what it has cannot be gone on with."""
+        self.seconds = 0.0  # that training took before
         self.loggers: list[CSVLogger | TensorBoardLogger] = []
         try:
             with self._writing():
                 self.best = self._best_return()
-                self.loggers.append(CSVLogger(self.folder / "metrics.csv", agent.columns(), agent.steps))
+                rows = CSVLogger(self.folder / "metrics.csv", agent.columns(), agent.steps)
+                self.loggers.append(rows)
+                self.seconds = rows.seconds
                 self.loggers.append(TensorBoardLogger(self.folder / "tensorboard", agent.steps))
                 if self.resumption is not None:
                     self._add_resumption(agent.steps)
@@ -210,6 +213,7 @@ class Run(Callback):
         return found if math.isfinite(found) else -math.inf
 
     def on_log(self, agent: Any, record: dict[str, float]) -> None:
+        record = record | {"seconds": self.seconds + record["seconds"]}
         with self._writing():
             for logger in self.loggers:
                 logger.write(record)

@@ -110,6 +110,21 @@ def test_more_steps_are_appended(rlzoo, trained):
     assert load(trained).steps == 3072
 
 
+def test_the_time_spent_is_counted_on(rlzoo, trained):
+    def seconds():
+        with open(trained / "metrics.csv", encoding="utf-8", newline="") as file:
+            return {int(row["steps"]): float(row["seconds"]) for row in csv.DictReader(file)}
+
+    path = trained / "metrics.csv"
+    before, spent = path.read_text(), seconds()[2048]
+    path.write_text(before.replace(f"\n2048,{spent:.7g},", "\n2048,5000.0,"))
+    assert rlzoo("train", "--resume", "run", "--steps", 1024, "--quiet").status == 0
+    assert 5000.0 == seconds()[2048] < seconds()[3072] < 5100.0
+    path.write_text("\n".join(path.read_text().splitlines()[:1]) + "\n")
+    assert rlzoo("train", "--resume", "run", "--steps", 1024, "--quiet").status == 0
+    assert 0.0 < seconds()[4096] < 100.0, "where no row is left, the time begins anew"
+
+
 def test_rows_after_the_checkpoint_are_written_once(rlzoo, trained):
     before = steps_logged(trained)
     shutil.rmtree(trained / "checkpoints/step_000000002048")
