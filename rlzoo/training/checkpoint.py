@@ -70,7 +70,8 @@ def save(agent: Any, path: str | Path, replay: bool = False, evaluation_return: 
     path = Path(path)
     try:
         if path.exists() and not _is_checkpoint(path):
-            raise UserError(f"{path} exists and is not a checkpoint: nothing was written; choose another name")
+            mend = "choose another name, or move away what else is there"
+            raise UserError(f"{path} exists and is not a checkpoint: nothing was written; {mend}")
         beside, old = path.with_name(f".{path.name}.writing"), _old(path)
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
@@ -89,6 +90,8 @@ def save(agent: Any, path: str | Path, replay: bool = False, evaluation_return: 
             shutil.rmtree(old, ignore_errors=True)
             os.replace(path, old)
         os.replace(beside, path)
+        for hidden in _hidden(old):
+            os.replace(hidden, path / hidden.name)
     except (OSError, SafetensorError) as error:
         raise UserError(f"cannot write checkpoint {path} ({error}); an older one there is untouched") from error
     shutil.rmtree(old, ignore_errors=True)
@@ -106,8 +109,13 @@ def standing(path: Path) -> Path:
 
 
 def _is_checkpoint(path: Path) -> bool:
-    """Whether this is a folder of a checkpoint's files and nothing else, which alone may be replaced."""
-    return path.is_dir() and {file.name for file in path.iterdir()} == {MANIFEST, ARRAYS}
+    """Whether this is a folder of a checkpoint's files, and of no others that show, which alone may be replaced."""
+    return path.is_dir() and {*path.iterdir()} - {*_hidden(path)} == {path / MANIFEST, path / ARRAYS}
+
+
+def _hidden(path: Path) -> list[Path]:
+    """What a system or a person left in a folder unseen, such as .DS_Store: none of ours, and kept."""
+    return [file for file in path.iterdir() if file.name.startswith(".")] if path.is_dir() else []
 
 
 def manifest(agent: Any) -> dict[str, Any]:
@@ -168,6 +176,8 @@ def _mend(path: Path) -> str:
     """What to do about a damaged checkpoint; which earlier one of its run is whole, where one is."""
     from rlzoo.training.run import whole_before
 
+    if (path.parent / "run.json").is_file():  # its best, without which it goes on
+        return f"remove {printable(path)}; the run itself is in {printable(path.parent / 'checkpoints')}"
     earlier = whole_before(path)
     named = f", such as {printable(earlier)}" if earlier else ""
     return f"use an earlier one{named}; a run does once this folder is removed"

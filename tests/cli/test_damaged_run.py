@@ -76,6 +76,27 @@ def test_a_best_return_that_is_no_number_is_beaten(rlzoo, evaluated, value):
     assert json.loads(path.read_text())["evaluation_return"] == pytest.approx(max(evaluations(evaluated)[1:]))
 
 
+def test_what_is_hidden_in_the_best_is_kept_and_stops_nothing(rlzoo, evaluated):
+    path = evaluated / "best/manifest.json"
+    path.write_text(path.read_text().replace("400.0", "-1.0"))
+    (evaluated / "best/.DS_Store").write_text("mine")
+    (evaluated / "best/.notes").mkdir()
+    (evaluated / "best/.notes/one").write_text("mine too")
+    assert rlzoo(*RESUME).status == 0
+    assert load(evaluated / "best").steps > 256
+    assert (evaluated / "best/.DS_Store").read_text() == "mine"
+    assert (evaluated / "best/.notes/one").read_text() == "mine too"
+
+
+def test_a_damaged_best_is_to_be_removed(rlzoo, evaluated):
+    path = evaluated / "best/manifest.json"
+    path.write_text(path.read_text()[:40])
+    refused_and_untouched(rlzoo, evaluated, "best/manifest.json is damaged", "remove run/best; the run itself is in")
+    shutil.rmtree(evaluated / "best")
+    assert rlzoo(*RESUME).status == 0
+    assert load(evaluated / "best").steps > 256
+
+
 # ---- metrics.csv -----------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("size", [0, 3, 40])
 def test_metrics_whose_header_was_cut_begin_anew(rlzoo, trained, size):
