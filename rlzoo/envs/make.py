@@ -19,11 +19,13 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv, VectorWra
 
 from rlzoo.envs import native
 from rlzoo.envs.masks import MaskedActions, MaskedActionsVector
+from rlzoo.envs.mistakes import check_entry_point, check_reset
 from rlzoo.envs.stack import stacked
 from rlzoo.envs.sync import LeanSyncVectorEnv
 from rlzoo.errors import UserError, nearest
 
 NATIVE_FROM = 8  # environments side by side; fewer CartPoles are faster one after another
+MODULES = {"ALE": "ale_py"}  # which register names that begin so
 OF_MAKE_VEC = ("num_envs", "vectorization_mode", "vector_kwargs", "max_episode_steps")  # which it adds to a spec
 
 
@@ -73,7 +75,7 @@ def spec_of(env: Any) -> gym.envs.registration.EnvSpec | None:
             raise UserError(f"environment {env!r}: {module!r} is no module's name, such as package.module")
         try:
             importlib.import_module(module)
-        except ImportError as error:
+        except (ImportError, SyntaxError) as error:
             raise UserError(f"environment {env!r}: cannot import {module!r} ({error})") from None
     try:
         spec = gym.spec(name)
@@ -83,7 +85,8 @@ def spec_of(env: Any) -> gym.envs.registration.EnvSpec | None:
         return spec
     except gym.error.NamespaceNotFound:
         space = name.partition("/")[0]
-        mend = f"{module!r} registers none" if module else f"name the module that does, package.module:{name}"
+        of_space = MODULES.get(space, "package.module")
+        mend = f"{module!r} registers none" if module else f"name the module that does, {of_space}:{name}"
         raise UserError(f"unknown environment {env!r}: nothing registers names in {space}/; {mend}") from None
     except gym.error.Error as error:
         if isinstance(error, gym.error.DeprecatedEnv | gym.error.VersionNotFound) or name not in gym.registry:
@@ -172,6 +175,7 @@ def make(
         vectorization = "sync"
     worthwhile = n_envs >= NATIVE_FROM and render_mode is None and native.same_as_copies(spec) is not None
     try:
+        check_entry_point(env, spec)
         if vectorization == "envpool" and render_mode is None:  # windows show copies
             from rlzoo.envs.pool import EnvPoolVectorEnv
 
@@ -199,6 +203,7 @@ def _single(spec: gym.envs.registration.EnvSpec, render_mode: str | None) -> gym
 
 
 def _viewed(env: gym.Env, frame_stack: int = 1, action_masks: bool = False) -> gym.Env:
+    check_reset(env)
     env = stacked(env, frame_stack) if frame_stack > 1 else env
     return MaskedActions(env) if action_masks else env
 
