@@ -48,6 +48,11 @@ def _window(agent: Any, run: Path) -> Any:
         raise UserError(f"no display to play on (DISPLAY is not set); `rlzoo evaluate {quoted(run)}` needs none")
     try:
         window = agent.separate_environment(render_mode="human")
+    except ValueError as error:
+        if "render_fps" not in str(error):
+            raise
+        lacks = "has no window: its metadata says no render_fps, such as 30"
+        raise UserError(f"environment {agent.environment_name!r} {lacks}") from None
     except TypeError as error:
         if "render_mode" not in str(error):
             raise
