@@ -110,9 +110,14 @@ def _new_agent(
     kind = find(algo)
     trust(env)
     agent = kind(env, backend=backend, device=device, seed=seed or 0, eager=eager, **hyperparameters)
-    if agent.engine.name == "numpy":
-        raise UserError("backend 'numpy' acts but does not learn: use --backend jax, torch, tensorflow or mindspore")
+    _check_learns(agent)
     return agent
+
+
+def _check_learns(agent: Any) -> None:
+    if not agent.engine.learns:
+        mend = "use --backend jax, torch, tensorflow or mindspore"
+        raise UserError(f"backend {agent.engine.name!r} acts but does not learn: {mend}")
 
 
 def _new_run(out: Path | None, agent: Any, command: list[str], **options: Any) -> Any:
@@ -155,6 +160,7 @@ def _resumed_agent(run: Any, env: str | None, backend: str | None, device: str, 
 
     backend = backend or read_manifest(run.latest_checkpoint())["backend"]
     agent = load_agent(run.folder, env, backend, device, eager, replay=True)
+    _check_learns(agent)
     if agent.steps >= agent.total_steps and more is None:
         raise UserError(
             f"{quoted(run.folder)} is finished ({agent.steps:,} steps): to train it longer, "

@@ -143,6 +143,12 @@ def test_a_run_goes_on_with_its_engine_unless_another_is_named(rlzoo, trained, m
     assert load(trained).steps == 2048 + 512
 
 
+def test_a_run_goes_on_with_no_engine_that_only_acts(rlzoo, trained):
+    outcome = rlzoo("train", "--resume", "run", "--steps", 256, "--backend", "numpy")
+    assert outcome.status == 2 and outcome.err.count("\n") == 1
+    assert "'numpy' acts but does not learn: use --backend jax, torch" in outcome.err
+
+
 @pytest.mark.parametrize(
     "words",
     [
