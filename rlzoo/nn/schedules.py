@@ -16,6 +16,8 @@ from pydantic import AfterValidator, BeforeValidator, PlainSerializer
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 FORM = re.compile(rf"^(linear|exponential)\(\s*({NUMBER})\s*(?:,\s*({NUMBER})\s*)?(?:,\s*({NUMBER})\s*)?\)$")
 
+FORMS = "linear(start, end) or exponential(start, end)"
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -56,7 +58,7 @@ def schedule(value: Any) -> Schedule:
     except (TypeError, ValueError):
         match = FORM.match(str(value).strip())
         if match is None:
-            raise ValueError("write a number, or linear(start, end), linear(start, end, fraction)") from None
+            raise ValueError(f"write a number, {FORMS}; over part of training: linear(start, end, fraction)") from None
         kind, start, end, fraction = match.groups()
         made = Schedule(float(start), float(end or 0.0), float(fraction or 1.0), kind)
         if not 0.0 < made.fraction <= 1.0:
@@ -65,7 +67,7 @@ def schedule(value: Any) -> Schedule:
             raise ValueError("an exponential schedule's ends are both positive") from None
         return made
     if not math.isfinite(constant):
-        raise ValueError("write a finite number, or linear(start, end)")
+        raise ValueError(f"write a finite number, {FORMS}")
     return Schedule(constant, constant)
 
 

@@ -28,7 +28,11 @@ WRONG = {
     "type": ([*PPO, "--set", "n_steps=many"], ["n_steps = 'many'", "integer"]),
     "flag": ([*PPO, "--set", "normalize_observation=si"], ["normalize_observation = 'si'", "boolean"]),
     "range": ([*PPO, "--set", "gamma=1.5"], ["gamma = '1.5'", "less than or equal to 1"]),
-    "schedule": ([*PPO, "--set", "learning_rate=fast"], ["learning_rate = 'fast'", "linear(start, end)"]),
+    "schedule": (
+        [*PPO, "--set", "learning_rate=fast"],
+        ["learning_rate = 'fast'", "linear(start, end) or exponential(start, end)"],
+    ),
+    "schedule of nothing": ([*PPO, "--set", "learning_rate=inf"], ["'inf'", "exponential(start, end)"]),
     "batch": ([*PPO, "--set", "batch_size=999"], ["batch_size = 999", "lower batch_size"]),
     "setting": ([*PPO, "--set", "gamma", "0.9"], ["'gamma'", "NAME=VALUE"]),
     "seed as a setting": ([*PPO, "--set", "seed=3"], ["seed is no hyperparameter", "--seed 3"]),
