@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -50,22 +53,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = [*(sys.argv[1:] if arguments is None else arguments)]  # `list` is a module here
     _prepare_streams()
     try:
-        status = app(spread(words or ["--help"]), prog_name="rlzoo", standalone_mode=False, obj=["rlzoo", *words])
+        with _warnings_as_lines():
+            status = app(spread(words or ["--help"]), prog_name="rlzoo", standalone_mode=False, obj=["rlzoo", *words])
     except UserError as error:
         status = _complain(str(error), error)
     except MemoryError as error:
         mend = "make sizes smaller, such as hidden, n_envs, n_steps or buffer_size (`rlzoo show`)"
         status = _complain(f"not enough memory{str(error) and f' ({error})'}: {mend}", error)
     except UsageError as error:
-        status = _complain_of_usage(error)
+        status = _complain_of_usage(error, words)
     except (KeyboardInterrupt, typer.Abort):
         status = 130
-    try:
-        sys.stdout.flush()
-    except OSError as error:
-        print_to_nowhere()
-        is_read = not isinstance(error, BrokenPipeError)  # but by `| head -1`, which had enough
-        status = _complain(f"cannot print ({error.strerror})", error) if is_read and not status else status
+    status = _flush_stdout(status)
     if status == 130 and arguments is None:  # no orderly end: an engine that was compiling would crash in it
         sys.stderr.flush()
         os._exit(130)
@@ -81,12 +80,41 @@ def _prepare_streams() -> None:
             stream.reconfigure(errors="replace")
 
 
+def _flush_stdout(status: Any) -> Any:
+    """The exit status once all is printed: that of a mistake where it cannot be, unless as `| head -1` had enough."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        print_to_nowhere()
+        if not (status or isinstance(error, BrokenPipeError)):
+            return _complain(f"cannot print ({error.strerror})", error)
+    return status
+
+
+@contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """What rlzoo warns of is a line on stderr, without the place in its source; other warnings stay as they are."""
+    as_ever, home = warnings.showwarning, Path(__file__).parents[1]
+
+    def show(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:
+        if Path(filename).is_relative_to(home):
+            print(f"warning: {printable(' '.join(str(message).split()))}", file=sys.stderr)
+        else:
+            as_ever(message, category, filename, lineno, file, line)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
+
+
 def _complain(message: str, error: BaseException) -> int:
     """Print a line that says what was wrong, and what an error has as notes below it."""
     print(f"error: {printable(' '.join(message.split()))}", *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)
     return 2
 
 
-def _complain_of_usage(error: Any) -> int:
-    command = error.ctx.command_path if error.ctx is not None else "rlzoo"
+def _complain_of_usage(error: Any, words: list[str]) -> int:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    named = [word for word in words[:1] if word in commands]
+    command = error.ctx.command_path if error.ctx is not None else " ".join(["rlzoo", *named])
     return _complain(f"{error.format_message().rstrip('.')} (see `{command} --help`)", error)

@@ -224,7 +224,7 @@ class Actor:
                 result = evaluate(self.player(vector_env.num_envs, rng), vector_env, episodes, seed, longest)
             if result.cut:
                 cut = f"{result.cut} of {episodes} episodes were cut off at {longest:,} steps"
-                warnings.warn(f"{cut}: evaluate(longest=…) plays them further", stacklevel=2)
+                warnings.warn(f"{cut}: in Python, evaluate(longest=…) plays them further", stacklevel=2)
             return result
         finally:
             if not given:

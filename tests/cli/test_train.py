@@ -15,6 +15,7 @@ import gymnasium
 import numpy as np
 import pytest
 from command_line import ROOT, TINY, python
+from counting import Counting
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util.tensor_util import make_ndarray
 
@@ -88,6 +89,16 @@ def test_what_is_printed(rlzoo):
         f"again:   rlzoo evaluate {folder}",
     ]
     assert rlzoo("evaluate", folder).out.startswith(result)
+
+
+def test_a_warning_is_a_line(rlzoo, monkeypatch):
+    monkeypatch.setattr("rlzoo.training.acting.LONGEST", 30)
+    gymnasium.register("rlzoo-tests/Endless-v0", Counting, kwargs={"length": 10**6})
+    words = ["--env", "rlzoo-tests/Endless-v0", *TINY[2:], "--n-envs", 2, "--steps", 64, "--out", "run"]
+    outcome = rlzoo("train", "--algo", "ppo", *words)
+    gymnasium.registry.pop("rlzoo-tests/Endless-v0")
+    assert (outcome.status, outcome.err.count("\n")) == (0, 1)
+    assert outcome.err.startswith("warning: 10 of 20 episodes were cut off at 30 steps: in Python, ")
 
 
 def test_training_goes_on_when_nobody_reads_what_it_prints(tmp_path):

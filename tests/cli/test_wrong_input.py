@@ -52,6 +52,8 @@ WRONG = {
     "stop at infinity": ([*PPO, "--eval-every", "9", "--stop-at", "inf"], ["--stop-at inf", "--stop-at 475"]),
     "nothing to train": (["train"], ["--algo and --env", "rlzoo train --algo ppo --env CartPole-v1"]),
     "option": ([*PPO, "--stpes", "5"], ["--stpes", "--steps", "rlzoo train --help"]),
+    "option without a value": (["train", "--resume"], ["'--resume' requires an argument", "rlzoo train --help"]),
+    "option of no command": (["--env"], ["--env", "rlzoo --help"]),
     "command": (["trian"], ["'trian'", "'train'", "rlzoo --help"]),
     "list": (["list", "backend"], ["'backend'", "'backends'", "algos, envs"]),
     "no folder": (["evaluate", "nowhere"], ["nowhere", "no such folder"]),
