@@ -118,8 +118,8 @@ class TensorBoardLogger:
         self._add(from_step + 1, session_log=SessionLog(status=SessionLog.START))  # from this step on
 
     def _failed(self, thread: threading.ExceptHookArgs) -> None:
-        """Told what ended a thread. What could not be written, as on a full disk, the writer's next call raises too."""
-        if not isinstance(thread.exc_value, OSError):
+        """Told what ended a thread. What the writer's thread keeps, its next call raises, as on a full disk."""
+        if getattr(thread.thread, "exception", None) is not thread.exc_value:
             self.before(thread)
 
     def write(self, record: dict[str, Any]) -> None:
