@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import tempfile
 
 import pytest
 from engines import require
 
 from rlzoo.backend import ENGINES
 
-os.environ["RLZOO_CACHE"] = "off"  # every test compiles what it tests
+if "PYTEST_XDIST_WORKER" not in os.environ:  # what is compiled is kept for one session; its workers have it from here
+    KEPT = tempfile.TemporaryDirectory(prefix="rlzoo-compiled-")
+    os.environ["RLZOO_CACHE"] = KEPT.name
 
 
 @pytest.fixture(scope="session", params=ENGINES)
