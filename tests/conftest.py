@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 
 import pytest
@@ -42,3 +43,11 @@ def eager(engine):
 
         mindspore.runtime.launch_blocking()  # many times faster where each call is one small op
     return engine
+
+
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C as at a terminal: what is started in a shell's background ignores it, and so would tests of it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

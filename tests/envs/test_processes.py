@@ -15,6 +15,7 @@ from gymnasium.wrappers.vector import RecordEpisodeStatistics
 from rlzoo import PPO, UserError
 from rlzoo.envs import Stepper, processes
 
+pytestmark = pytest.mark.usefixtures("ctrl_c")
 ACTION = np.zeros(2, int)
 
 

@@ -12,13 +12,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from rlzoo import DQN
 
-
-@pytest.fixture(autouse=True)
-def handled():
-    """Ctrl-C as at a terminal: what is started in a shell's background ignores it, and so would these tests."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+pytestmark = pytest.mark.usefixtures("ctrl_c")
 
 
 class Failing(Counting):

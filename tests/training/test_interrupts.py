@@ -13,13 +13,7 @@ from tiny_agents import make
 
 from rlzoo.training.interrupts import Whole
 
-
-@pytest.fixture(autouse=True)
-def handled():
-    """Ctrl-C as at a terminal: what is started in a shell's background ignores it, and so would these tests."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+pytestmark = pytest.mark.usefixtures("ctrl_c")
 
 
 @pytest.mark.parametrize("kind", ["ppo", "sac"])
