@@ -183,9 +183,9 @@ def _learn(
         evaluations = [] if eval_every is None else [Evaluate(eval_every, stop_at=stop_at)]
         with _sigterm_as_ctrl_c():
             agent.learn(more, callbacks=[run, *evaluations], progress=not quiet)
-        if not quiet and evaluations and evaluations[0].reached is not None:
-            reached = f"evaluation return {evaluations[0].reached:.1f} reached {stop_at}"
-            say(f"stopped at step {agent.steps:,}: {reached}")
+        last = evaluations[0].last if evaluations else None
+        if not quiet and stop_at is not None and last is not None and last.mean_return >= stop_at:
+            say(f"stopped at step {agent.steps:,}: evaluation return {last.mean_return:.1f} reached {stop_at}")
     except KeyboardInterrupt:
         if is_new and not run.has_checkpoint:
             shutil.rmtree(run.folder, ignore_errors=True)

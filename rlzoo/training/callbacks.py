@@ -98,7 +98,6 @@ class Evaluate(Every):
             raise UserError(f"stop_at = {stop_at!r} is not valid: a return, such as 475.0, or None")
         self.episodes, self.stop_at, self.env = whole_number("episodes", episodes), stop_at, env
         self.longest = None if longest is None else whole_number("longest", longest)
-        self.reached: float | None = None  # the mean return at which it stopped
 
     def on_start(self, agent: Any) -> None:
         super().on_start(agent)
@@ -110,5 +109,4 @@ class Evaluate(Every):
         self.last = result = agent.evaluate(self.episodes, seed=seed, env=self.env, longest=self.longest)
         agent.log({"evaluation_return": result.mean_return, "evaluation_std": result.std_return})
         if self.stop_at is not None and result.mean_return >= self.stop_at:
-            self.reached = result.mean_return
             raise StopTraining
