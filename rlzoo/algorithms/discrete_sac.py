@@ -60,7 +60,7 @@ class DiscreteSAC(SAC):
     def loss(self, params: Any, batch: dict[str, Any], target: Array, noise: Any, scalars: Any) -> tuple[Array, Any]:
         """Σ_i ½ (Q_i(s, a) − y)² + π(s)ᵀ (α log π(s) − min_i Q_i(s)), and the temperature's loss.
 
-        Christodoulou 2019, eq. 4, 12 and 11.
+        Christodoulou 2019, eq. 12 for the actor and eq. 11 for the temperature.
         """
         policy, weight, valid = self.policy, batch.get("weight"), batch.get("valid")
         features = policy.features(params, batch["observation"], through_time=True)

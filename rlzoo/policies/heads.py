@@ -144,8 +144,8 @@ def stochastic_head(space: spaces.Space, masked: bool = False) -> Head:
 def squashed_head(space: spaces.Space, algorithm: str, masked: bool = False) -> Head:
     """The head of an actor that is bounded by a tanh; raises UserError unless the space is a bounded float Box."""
     if not isinstance(space, spaces.Box) or not np.issubdtype(space.dtype, np.floating):
-        by_space = {spaces.Box: "use float actions in the environment", spaces.Discrete: "use ppo or dqn here"}
-        mend = by_space.get(type(space), "use ppo here")
+        mend = "use ppo or dqn here" if isinstance(space, spaces.Discrete) else "use ppo here"
+        mend = "use float actions in the environment" if isinstance(space, spaces.Box) else mend
         raise UserError(f"{algorithm} acts in continuous spaces (Box of floats), not in {space}: {mend}")
     if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
         raise UserError(f"{algorithm} needs actions between finite bounds, not {space}: give the Box such, or use ppo")

@@ -20,7 +20,7 @@ from rlzoo.nn import Layout
 from rlzoo.policies.spaces import example, has_image, outline, rows, same_bounds
 from rlzoo.training import copies
 from rlzoo.training.collect import Memory
-from rlzoo.training.evaluate import APART, LONGEST, Evaluation, evaluate, noise_beside
+from rlzoo.training.evaluate import APART, LONGEST, Evaluation, evaluate, noise_beside, seed_of_evaluation
 from rlzoo.training.exploration import Exploration, GaussianNoise, HeldNoise
 from rlzoo.training.interrupts import Whole
 from rlzoo.training.threads import one_blas_thread
@@ -210,8 +210,7 @@ class Actor:
         other spaces.
         """
         episodes = whole_number("episodes", episodes)
-        own = int(np.random.SeedSequence([self.seed, APART]).generate_state(1)[0] >> 1)
-        seed = own if seed is None else whole_number("seed", seed, least=0)
+        seed = seed_of_evaluation(self.seed) if seed is None else whole_number("seed", seed, least=0)
         if longest is None:
             longest = max(LONGEST, self._limit if env is None else envs.limit_of(env))
         longest = whole_number("longest", longest)

@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 
 from rlzoo.errors import UserError, whole_number
-from rlzoo.training.evaluate import Evaluation
-
-CHOOSING = 2**31 + 1  # what tells the seeds of evaluation while an agent learns from those of `agent.evaluate`
+from rlzoo.training.evaluate import CHOOSING, Evaluation, seed_of_evaluation
 
 
 class Callback:
@@ -105,7 +103,7 @@ class Evaluate(Every):
             agent.separate_environment().close()  # one that cannot be copied is to be known before training
 
     def evaluate(self, agent: Any) -> None:
-        seed = int(np.random.SeedSequence([agent.seed, CHOOSING]).generate_state(1)[0] >> 1)
+        seed = seed_of_evaluation(agent.seed, CHOOSING)
         self.last = result = agent.evaluate(self.episodes, seed=seed, env=self.env, longest=self.longest)
         agent.log({"evaluation_return": result.mean_return, "evaluation_std": result.std_return})
         if self.stop_at is not None and result.mean_return >= self.stop_at:

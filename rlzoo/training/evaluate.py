@@ -12,6 +12,7 @@ from gymnasium.vector import VectorEnv
 from rlzoo.envs import Stepper
 
 APART = 2**31  # what tells the seeds of evaluation and of `act` from those of learning
+CHOOSING = APART + 1  # the same for evaluation while an agent learns, by which it may be chosen
 LONGEST = 27_000  # steps of an episode in an environment without a limit: half an hour of an Atari game
 
 
@@ -39,6 +40,11 @@ class Evaluation:
     def __str__(self) -> str:
         mean = f"mean return {self.mean_return:.1f} ± {self.std_return:.1f} over {self.episodes} episodes"
         return mean if not self.cut else f"{mean}, {self.cut} of them cut off after {max(self.lengths):,} steps"
+
+
+def seed_of_evaluation(seed: int, apart: int = APART) -> int:
+    """What the environments of an evaluation are seeded by, for an agent of this seed."""
+    return int(np.random.SeedSequence([seed, apart]).generate_state(1)[0] >> 1)
 
 
 def noise_beside(seed: int) -> np.random.Generator:

@@ -30,7 +30,7 @@ class GaussianNoise:
 class OrnsteinUhlenbeckNoise:
     """x ← x − θ x Δt + √Δt ε, from 0 in each episode: it lingers (Uhlenbeck 1930; Lillicrap 2016, algorithm 1).
 
-    With these θ and Δt, OpenAI Baselines' and Stable-Baselines3's, its deviation is 0.1 after a step, 0.92 after a
+    With these θ and Δt, OpenAI Baselines' and Stable-Baselines3's, its deviation is 0.1 after a step, 0.93 after a
     hundred and in the end 1.83.
     """
 

@@ -40,7 +40,7 @@ def test_rewards_of_old_and_new_goals_are_normalized_alike(share, n_step):
     deviation = np.sqrt(agent.normalizers["reward"].moments.variance)
     assert abs(deviation - 1.0) > 0.05
     drawn = agent._inputs(4, agent.steps)["batch"]["reward"]
-    sums = [-sum(0.9**k for k in range(first, last)) for first in range(1) for last in range(n_step + 1)]
+    sums = [-sum(0.9**k for k in range(length)) for length in range(n_step + 1)]
     assert {round(float(x), 4) for x in drawn.ravel()} == {round(float(x / deviation), 4) for x in sums}
 
 
