@@ -89,9 +89,15 @@ class PPO(ActorCriticAgent):
         carry, metrics = ops.fold(self.minibatch_step, carry, minibatches, constants)
         metrics = ops.concat([ops.mean(metrics, 0), ops.reshape(explained_variance, (1,))])
         if self.penalizes:
-            params = self.layout.split(carry["state"]["parameters"])
-            fixed = {"penalty": self.adapted(state["penalty"], self.divergence(params, self.in_sequences(batch)))}
+            fixed = {"penalty": self.adapted(state["penalty"], self.drift(carry["state"]["parameters"], batch))}
         return carry["state"] | fixed, metrics
+
+    def drift(self, parameters: Array, batch: dict[str, Any]) -> Array:
+        """The mean KL divergence, over a rollout, from the policy that collected it."""
+        if self.parts == 1:
+            return self.divergence(self.layout.split(parameters), self.in_sequences(batch))
+        kl = self.in_parts(lambda rows, flat: self.divergences(self.layout.split(flat), rows), batch, parameters)
+        return mean(kl, batch.get("weight"))
 
     def adapted(self, penalty: Array, divergence: Array) -> Array:
         """β halved where d < d_targ / 1.5, doubled where d > 1.5 d_targ (Schulman 2017, section 4), within bounds."""

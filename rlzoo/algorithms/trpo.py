@@ -3,6 +3,9 @@
 The natural direction by conjugate gradients on products with the Fisher matrix, which are second derivatives of the KL
 divergence; its length by the trust region; then a line search. The critic is fitted to the returns by Adam. Values,
 direction, search and critic are one compiled call.
+
+Direction and search take the whole rollout at once, for a product with the Fisher matrix is of all of it. Of images
+that costs memory: about 2 MB for each frame of 84 × 84 × 4, so `n_steps` × `n_envs` is to be small there.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -12,10 +14,12 @@ from rlzoo.backend import ops, tree
 from rlzoo.nn.layers import INITIALIZERS
 from rlzoo.nn.returns import generalized_advantage
 from rlzoo.policies import ActorCritic
+from rlzoo.policies.spaces import has_image
 from rlzoo.training.config import Kept, one_of
 from rlzoo.training.on_policy import OnPolicyAgent, OnPolicyConfig
 
 Array = Any
+FRAMES = 512  # images that a rollout's values are computed of at a time: some 250 MB of patches at 84 × 84 × 4
 
 
 class ActorCriticConfig(OnPolicyConfig):
@@ -83,18 +87,12 @@ class ActorCriticAgent(OnPolicyAgent):
         """
         size = self.config.n_steps * self.config.n_envs
         flat = tree.map(lambda x: ops.reshape(x, (size, *x.shape[2:])), rollout)
-        params, policy = self.layout.split(parameters), self.policy
-        features = policy.features(params, flat["observation"])
-        value = policy.value(params, features)
-        next_value = policy.value(params, policy.features(params, flat["next_observation"]))
-        if behaviour is not None:
-            params = self.layout.split(behaviour)
-            features = policy.features(params, flat["observation"])
-        outputs = policy.parameters_of_action(params, features)
-        log_prob = policy.head.distribution.log_prob(outputs, flat["action"])
-        over_time = rollout["reward"].shape
+        rows = {name: flat[name] for name in ("observation", "next_observation", "action")}
+        vectors = {"parameters": parameters} | ({} if behaviour is None else {"behaviour": behaviour})
+        judged = self.in_parts(self.judged, rows, vectors)
+        value, over_time = judged["value"], rollout["reward"].shape
         advantage = generalized_advantage(
-            rollout["reward"], ops.reshape(value, over_time), ops.reshape(next_value, over_time),
+            rollout["reward"], ops.reshape(value, over_time), ops.reshape(judged["next_value"], over_time),
             rollout["terminated"], rollout["done"], self.config.gamma, self.config.gae_lambda,
         )  # fmt: skip
         advantage = ops.reshape(advantage, (size,))
@@ -102,25 +100,73 @@ class ActorCriticAgent(OnPolicyAgent):
         weight = None if self.collector.stepper.every_step_counts else flat["valid"]
         residual = variance(advantage, weight) / (variance(returns, weight) + 1e-8)
         batch = {
-            "observation": flat["observation"], "action": flat["action"], "log_prob": log_prob,
+            "observation": flat["observation"], "action": flat["action"], "log_prob": judged["log_prob"],
             "value": value, "advantage": advantage, "return": returns,
         }  # fmt: skip
         if weight is not None:
             batch["weight"] = weight
+        if self.keeps_outputs:
+            batch["outputs"] = judged["outputs"]
+        return batch, 1.0 - residual
+
+    def judged(self, rows: dict[str, Any], vectors: dict[str, Array]) -> dict[str, Any]:
+        """The values of steps and of where they led; the log-probability, by who acted, of what was done there."""
+        params, policy = self.layout.split(vectors["parameters"]), self.policy
+        features = policy.features(params, rows["observation"])
+        value = policy.value(params, features)
+        next_value = policy.value(params, policy.features(params, rows["next_observation"]))
+        if "behaviour" in vectors:
+            params = self.layout.split(vectors["behaviour"])
+            features = policy.features(params, rows["observation"])
+        outputs = policy.parameters_of_action(params, features)
+        log_prob = policy.head.distribution.log_prob(outputs, rows["action"])
+        found = {"value": value, "next_value": next_value, "log_prob": log_prob}
         if self.keeps_outputs:  # a log standard deviation that is no row's own becomes one of each
             is_gaussian = isinstance(outputs, tuple)
-            batch["outputs"] = (outputs[0], outputs[1] + 0.0 * outputs[0]) if is_gaussian else outputs
-        return batch, 1.0 - residual
+            found["outputs"] = (outputs[0], outputs[1] + 0.0 * outputs[0]) if is_gaussian else outputs
+        return found
+
+    @cached_property
+    def parts(self) -> int:
+        """In how many parts networks are given a rollout, where no gradient is taken: one, but of images."""
+        length, count = self.sequences.shape
+        return min(-(-length * count // FRAMES), count) if has_image(self.observation_space) else 1
+
+    def in_parts(self, function: Callable[[Any, Any], Any], rows: Any, constants: Any) -> Any:
+        """`function(rows, constants)`, which gives a row for each of `[T · N, ...]`; of images, part by part.
+
+        What convolutions make of a whole rollout would take gigabytes. Each part is of whole sequences, their steps
+        time by time.
+        """
+        if self.parts == 1:
+            return function(rows, constants)
+        length, count = self.sequences.shape
+        chosen = np.minimum(np.arange(self.parts * -(-count // self.parts)), count - 1)  # the last one fills the rest
+        indices = np.moveaxis(self.sequences[:, chosen.reshape(self.parts, -1)], 0, 1).reshape(self.parts, -1)
+        place = np.zeros(length * count, np.int32)  # of each row among the results
+        place[indices.reshape(-1)] = np.arange(indices.size)
+
+        def step(carry: Any, indices: Array, given: Any) -> tuple[Any, Any]:
+            return carry, function(tree.map(lambda x: ops.take(x, indices), given["rows"]), given["constants"])
+
+        like = tree.flatten(constants)[0][0]
+        given = {"rows": rows, "constants": constants}
+        _, found = ops.fold(step, (), ops.asarray(indices.astype(np.int32), like), given)
+        place = ops.asarray(place, like)
+        return tree.map(lambda x: ops.take(ops.reshape(x, (indices.size, *x.shape[2:])), place), found)
 
     def outputs(self, params: Any, batch: dict[str, Any]) -> Any:
         """The policy's distribution at every step of a batch in sequences, which it remembers anew."""
         features = self.policy.features(params, batch["observation"], through_time=True)
         return self.policy.parameters_of_action(params, features)
 
+    def divergences(self, params: Any, batch: dict[str, Any]) -> Array:
+        """Each step's KL divergence from the policy that collected a batch in sequences; with `keeps_outputs`."""
+        return self.policy.head.distribution.kl(batch["outputs"], self.outputs(params, batch))
+
     def divergence(self, params: Any, batch: dict[str, Any]) -> Array:
-        """The mean KL divergence from the policy that collected a batch in sequences; with `keeps_outputs`."""
-        kl = self.policy.head.distribution.kl(batch["outputs"], self.outputs(params, batch))
-        return mean(kl, batch.get("weight"))
+        """The mean of `divergences`."""
+        return mean(self.divergences(params, batch), batch.get("weight"))
 
     def in_sequences(self, batch: Any) -> Any:
         """Arrays `[T · N, ...]` with the steps of sequences where a recurrent policy wants them; else as they are."""
