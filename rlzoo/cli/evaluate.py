@@ -41,6 +41,7 @@ def evaluate(
         "lengths": result.lengths,
         "episodes": result.episodes,
         "cut": result.cut,
+        "success_rate": result.success_rate,
         "seed": result.seed,
         "stochastic": stochastic,
         "algorithm": agent.name,

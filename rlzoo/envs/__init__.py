@@ -1,9 +1,10 @@
 """The environment side, on Gymnasium alone: make, step, tell the family."""
 
 from rlzoo.envs.make import family_of, form_of, insides, is_harmless, limit_of, make, make_separate, name_of, spec_of
+from rlzoo.envs.outcomes import Outcome
 from rlzoo.envs.vector import Stepper, Transition
 
 __all__ = [
-    "Stepper", "Transition", "family_of", "form_of", "insides", "is_harmless", "limit_of", "make",
+    "Outcome", "Stepper", "Transition", "family_of", "form_of", "insides", "is_harmless", "limit_of", "make",
     "make_separate", "name_of", "spec_of",
 ]  # fmt: skip

@@ -77,6 +77,8 @@ class EnvPoolVectorEnv(VectorEnv):
         info: dict[str, Any] = {}
         if np.count_nonzero(done):
             info = {"final_obs": observation.copy(), "_final_obs": done}
+            if "is_success" in told:
+                info["final_info"] = {"is_success": told["is_success"].copy()}
             observation[done] = self._begin(done.nonzero()[0].astype(np.int32))
         return observation, reward, terminated, truncated, info
 

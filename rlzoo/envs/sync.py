@@ -12,6 +12,7 @@ from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.vector.utils import concatenate, create_empty_array, iterate
 
+from rlzoo.envs.outcomes import told_of_one
 from rlzoo.errors import UserError
 
 ARRAYS = (Box, Discrete, MultiBinary, MultiDiscrete)  # spaces whose members are arrays or numbers
@@ -20,8 +21,9 @@ ARRAYS = (Box, Discrete, MultiBinary, MultiDiscrete)  # spaces whose members are
 class LeanSyncVectorEnv(SyncVectorEnv):
     """Copies of an environment, stepped one after another and reset in the step that ended their episode.
 
-    Steps as SyncVectorEnv does under SAME_STEP. Without `infos`, info has only "final_obs", where ended episodes led:
-    putting together what several environments say of each step can take as long as the step, and may not be possible.
+    Steps as SyncVectorEnv does under SAME_STEP. Without `infos`, info has only "final_obs", where ended episodes led,
+    and in "final_info" what `outcomes` reads: putting together all that several environments say of each step can take
+    as long as the step, and may not be possible.
     """
 
     def __init__(self, env_fns: Sequence[Callable[[], gym.Env]], infos: bool = True):
@@ -43,8 +45,8 @@ class LeanSyncVectorEnv(SyncVectorEnv):
             terminations[i], truncations[i] = terminated, truncated
             if terminated or truncated:
                 final = deepcopy(observation)  # some environments write the next episode's first over it
-                told = {"final_obs": final, "final_info": info} if self.infos else {"final_obs": final}
-                infos = self._add_info(infos, told, i)
+                told = {"final_info": info} if self.infos else told_of_one(info)
+                infos = self._add_info(infos, {"final_obs": final, **told}, i)
                 observation, info = env.reset()
             if self.infos and info:
                 infos = self._add_info(infos, info, i)

@@ -8,6 +8,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 
+from rlzoo.envs.outcomes import Outcome, outcome_of
 from rlzoo.envs.processes import settle
 
 
@@ -36,6 +37,7 @@ class Stepper:
         self.mode = AutoresetMode(mode or env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
         self.every_step_counts = self.mode is not AutoresetMode.NEXT_STEP  # no step is a reset: `valid` is always None
         self.resetting: np.ndarray | None = None  # which environments spend the next step on a reset
+        self.outcome: Outcome | None = None  # what was said of the episodes that ended last, where anything was
         space = env.single_observation_space
         self.space = space if isinstance(space, spaces.Dict | spaces.Tuple) else None  # of observations with parts
 
@@ -57,6 +59,8 @@ class Stepper:
             done = terminated | truncated
         if not np.count_nonzero(done):  # faster than any()
             done = None
+        else:
+            self.outcome = outcome_of(info, self.n_envs, self.mode is AutoresetMode.SAME_STEP)
         valid, next_observation = None, observation
         if not self.every_step_counts:
             if self.resetting is not None:

@@ -30,6 +30,7 @@ from rlzoo.training.collect import Collector, Episodes
 from rlzoo.training.config import Config, Resolved, resolve
 from rlzoo.training.contract import check_metrics, checked_state, named_metrics
 from rlzoo.training.evaluate import LONGEST
+from rlzoo.training.loggers import LATER
 from rlzoo.training.profile import Profile
 from rlzoo.training.threads import one_blas_thread
 
@@ -89,7 +90,7 @@ class Agent(Actor, ABC):
         params = self.initial_params(self.rng if rng is None else rng)
         self.layout = Layout(params)
         self.state = checked_state(type(self).__name__, self.initial_state(self.layout.flatten(params)))
-        check_metrics(type(self).__name__, getattr(self, "metrics", None), [*COLUMNS, *Profile.columns])
+        check_metrics(type(self).__name__, getattr(self, "metrics", None), [*COLUMNS, *LATER, *Profile.columns])
         self.normalizers = self._normalizers()
         self.steps = 0  # environment steps taken, over all environments
         self.total_steps = self.config.steps  # what schedules are stretched over
@@ -227,16 +228,11 @@ class Agent(Actor, ABC):
 
     def log(self, values: dict[str, float]) -> None:
         """Tell the callbacks a row: these values, the steps, the speed, recent returns and where the time went."""
-        episodes = self.episodes
-        record: dict[str, float] = {"steps": self.steps, **self.profile.record(self.steps)}
-        record["episodes"] = episodes.finished
-        if episodes.returns:
-            record["episode_return"] = float(np.mean(episodes.returns))
-            record["episode_length"] = float(np.mean(episodes.lengths))
+        record = {"steps": self.steps, **self.profile.record(self.steps), **self.episodes.record()}
         self._tell("on_log", record | values)
 
     def columns(self) -> list[str]:
-        """Every name a row may have, in the order of `metrics.csv`."""
+        """Every name a row may have, in the order of `metrics.csv`, but for those of `loggers.LATER`."""
         return [
             *COLUMNS, *self.metrics, *Profile.columns,
             *(name for callback in self._callbacks for name in callback.columns),

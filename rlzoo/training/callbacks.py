@@ -105,6 +105,7 @@ class Evaluate(Every):
     def evaluate(self, agent: Any) -> None:
         seed = seed_of_evaluation(agent.seed, CHOOSING)
         self.last = result = agent.evaluate(self.episodes, seed=seed, env=self.env, longest=self.longest)
-        agent.log({"evaluation_return": result.mean_return, "evaluation_std": result.std_return})
+        success = {} if result.success_rate is None else {"evaluation_success_rate": result.success_rate}
+        agent.log({"evaluation_return": result.mean_return, "evaluation_std": result.std_return} | success)
         if self.stop_at is not None and result.mean_return >= self.stop_at:
             raise StopTraining

@@ -35,6 +35,7 @@ class _Episodes(BaseModel):
     finished: int = Field(ge=0)
     returns: list[float]
     lengths: list[int]
+    successes: list[float] = []
 
 
 class Manifest(BaseModel):

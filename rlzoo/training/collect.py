@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from rlzoo.backend import tree
 from rlzoo.buffers import RolloutBuffer
-from rlzoo.envs import Stepper
+from rlzoo.envs import Outcome, Stepper
 from rlzoo.errors import UserError
 from rlzoo.policies import Trunk
 from rlzoo.policies.normalizers import ObservationNormalizer, RewardNormalizer
@@ -19,42 +20,62 @@ from rlzoo.training.exploration import Exploration
 
 
 class Episodes:
-    """Returns and lengths of the last 100 finished episodes."""
+    """Returns and lengths of the last 100 finished episodes, and the success of the last 100 that say of it."""
 
     def __init__(self, n_envs: int):
         self.returns: deque[float] = deque(maxlen=100)
         self.lengths: deque[int] = deque(maxlen=100)
+        self.successes: deque[float] = deque(maxlen=100)
         self.finished = 0
         self.restart(n_envs)
 
     def plain(self) -> dict[str, Any]:
         """What a checkpoint holds of it."""
-        return {"finished": self.finished, "returns": list(self.returns), "lengths": list(self.lengths)}
+        return {
+            "finished": self.finished, "returns": list(self.returns), "lengths": list(self.lengths),
+            "successes": list(self.successes),
+        }  # fmt: skip
 
     def restore(self, plain: dict[str, Any]) -> None:
         self.finished = plain["finished"]
         self.returns.extend(plain["returns"])
         self.lengths.extend(plain["lengths"])
+        self.successes.extend(plain["successes"])
+
+    def record(self) -> dict[str, float]:
+        """What a row of metrics says of them."""
+        record: dict[str, float] = {"episodes": self.finished}
+        if self.returns:
+            record["episode_return"] = float(np.mean(self.returns))
+            record["episode_length"] = float(np.mean(self.lengths))
+        return record | ({"success_rate": float(np.mean(self.successes))} if self.successes else {})
 
     def restart(self, n_envs: int) -> None:
         """Forget the episodes under way."""
         self.running = np.zeros(n_envs)  # what each has returned so far
         self.steps, self.begun = 0, np.zeros(n_envs, np.int64)  # steps since, and after how many each began
 
-    def add(self, rewards: np.ndarray, ends: list[tuple[int, np.ndarray]], valid: np.ndarray | None = None) -> None:
+    def add(self, rewards: np.ndarray, ends: list[tuple[int, np.ndarray]], valid: np.ndarray | None = None,
+            told: Mapping[int, Outcome] = MappingProxyType({})) -> None:  # fmt: skip
         """Count a rollout: rewards `[T, N]`, and the steps `t` after which episodes were done, `[N]` bool.
 
-        `valid` `[T, N]` is 0 where a step was spent on a reset; None where every step counts.
+        `valid` `[T, N]` is 0 where a step was spent on a reset; None where every step counts. `told` is what the
+        environments said of episodes, by the step that ended them.
         """
         if valid is not None:
             rewards = np.where(valid > 0.0, rewards, 0.0)
         begun = 0
         for t, done in ends:
             self._count(begun, t + 1, rewards, valid)
-            begun = t + 1
+            begun, outcome = t + 1, told.get(t)
             for i in done.nonzero()[0].tolist():
-                self.returns.append(float(self.running[i]))
-                self.lengths.append(int(self.steps - self.begun[i]))
+                episode_return, length = float(self.running[i]), int(self.steps - self.begun[i])
+                if outcome is not None:
+                    episode_return, length = outcome.counted(i, episode_return, length)
+                    if (success := outcome.succeeded(i)) is not None:
+                        self.successes.append(success)
+                self.returns.append(episode_return)
+                self.lengths.append(length)
                 self.finished += 1
                 self.running[i], self.begun[i] = 0.0, self.steps
         self._count(begun, len(rewards), rewards, valid)
@@ -135,6 +156,7 @@ class Collector:
         around = _same if memory is None else memory.around
         ends: list[tuple[int, Any]] = []  # steps that ended an episode, and where they led
         done: list[tuple[int, np.ndarray]] = []  # the same steps, and the environments it ended in
+        told: dict[int, Outcome] = {}  # what these said of it
         given = np.empty(rewards.shape)  # rewards as the environments gave them
         begun, in_env, observation = clock(), 0.0, self.raw
         rollout.clear()
@@ -160,6 +182,8 @@ class Collector:
                 rollout.terminated[t], rollout.truncated[t] = terminated, truncated
                 ends.append((t, around(kept(led_to))))
                 done.append((t, ended))
+                if self.stepper.outcome is not None:
+                    told[t] = self.stepper.outcome
             if ended is not None or valid is not None:
                 first = _either(ended, valid)
                 self.exploration.reset(first)
@@ -168,7 +192,7 @@ class Collector:
         if normalize_reward is None or raw:
             rewards[:] = given
         self.raw = observation
-        self.episodes.add(given, done, None if self.stepper.every_step_counts else rollout.valid)
+        self.episodes.add(given, done, None if self.stepper.every_step_counts else rollout.valid, told)
         rollout.close(around(kept(observation)), ends)
         seconds["env"] += in_env
         seconds["act"] += clock() - begun - in_env

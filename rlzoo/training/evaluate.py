@@ -18,12 +18,16 @@ LONGEST = 27_000  # steps of an episode in an environment without a limit: half 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Undiscounted returns of whole episodes, and their lengths in steps."""
+    """Undiscounted returns of whole episodes, and their lengths in steps.
+
+    Both are those of `info["episode"]` where the environment has it, which wrappers that change rewards do not touch.
+    """
 
     returns: tuple[float, ...]
     lengths: tuple[int, ...]
     seed: int
     cut: int = 0  # of the episodes, those that would not end and were counted as far as they went
+    success_rate: float | None = None  # the mean of `info["is_success"]` where episodes ended; None where none has it
 
     @property
     def episodes(self) -> int:
@@ -39,7 +43,8 @@ class Evaluation:
 
     def __str__(self) -> str:
         mean = f"mean return {self.mean_return:.1f} ± {self.std_return:.1f} over {self.episodes} episodes"
-        return mean if not self.cut else f"{mean}, {self.cut} of them cut off after {max(self.lengths):,} steps"
+        cut = f", {self.cut} of them cut off after {max(self.lengths):,} steps" if self.cut else ""
+        return mean + cut + ("" if self.success_rate is None else f", {self.success_rate:.0%} successful")
 
 
 def seed_of_evaluation(seed: int, apart: int = APART) -> int:
@@ -70,6 +75,7 @@ def evaluate(act: Callable[[Any, np.ndarray | None], np.ndarray], env: VectorEnv
     share = np.array([episodes // n + (i < episodes % n) for i in range(n)])
     returns: list[list[float]] = [[] for _ in range(n)]
     lengths: list[list[int]] = [[] for _ in range(n)]
+    successes: list[float] = []
     running, length = np.zeros(n), np.zeros(n, int)
     first: np.ndarray | None = np.ones(n, np.bool_)
     while any(len(done) < quota for done, quota in zip(returns, share, strict=True)):
@@ -84,12 +90,17 @@ def evaluate(act: Callable[[Any, np.ndarray | None], np.ndarray], env: VectorEnv
             if length.max() < longest:
                 continue
             done = np.zeros(n, np.bool_)
-        for i in np.flatnonzero(done | (length >= longest)):
+        for i in np.flatnonzero(done | (length >= longest)).tolist():
             if len(returns[i]) < share[i]:
-                returns[i].append(float(running[i]))
-                lengths[i].append(int(length[i]))
+                counted, outcome = (float(running[i]), int(length[i])), stepper.outcome
+                if done[i] and outcome is not None:
+                    counted, success = outcome.counted(i, *counted), outcome.succeeded(i)
+                    successes += [] if success is None else [success]
+                returns[i].append(counted[0])
+                lengths[i].append(counted[1])
                 if not done[i]:
                     share[i], cut = len(returns[i]), cut + 1
             running[i], length[i] = 0.0, 0
     flat_returns = tuple(value for part in returns for value in part)
-    return Evaluation(flat_returns, tuple(value for part in lengths for value in part), seed, cut)
+    flat_lengths = tuple(value for part in lengths for value in part)
+    return Evaluation(flat_returns, flat_lengths, seed, cut, float(np.mean(successes)) if successes else None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 import sys
 import threading
 import time
@@ -14,10 +15,13 @@ from typing import Any
 
 from rlzoo.errors import UserError
 
+LATER = ("success_rate", "evaluation_success_rate")  # which few environments tell, and none before an episode ends
+
 
 class CSVLogger:
-    """Appends rows to a CSV with a fixed header; a resumed run first drops the rows after its checkpoint.
+    """Appends rows to a CSV; a resumed run first drops the rows after its checkpoint.
 
+    The header is fixed, but what is `LATER` becomes a column when it is first given: the file is then written anew.
     `seconds` is the time that training had taken by the last row that was there.
     Raises UserError for a file that is damaged.
     """
@@ -25,16 +29,33 @@ class CSVLogger:
     def __init__(self, path: Path, columns: list[str], from_step: int):
         kept, self.seconds = _drop_rows_after(path, from_step, columns) if path.exists() else ([], 0.0)
         self.path, self.columns = path, kept or columns
-        self.file = open(path, "a", newline="", encoding="utf-8")  # noqa: SIM115
-        self.writer = csv.DictWriter(self.file, self.columns, extrasaction="ignore", restval="")
+        self._open()
         if not kept:
             self.writer.writeheader()
             self.file.flush()
 
+    def _open(self) -> None:
+        self.file = open(self.path, "a", newline="", encoding="utf-8")  # noqa: SIM115
+        self.writer = csv.DictWriter(self.file, self.columns, extrasaction="ignore", restval="")
+
     def write(self, record: dict[str, float]) -> None:
+        for name in LATER:
+            if name in record and name not in self.columns:
+                self._add_column(name)
         row = {name: f"{value:.7g}" if isinstance(value, float) else value for name, value in record.items()}
         self.writer.writerow(row)
         self.file.flush()
+
+    def _add_column(self, name: str) -> None:
+        """One more column, empty in the rows that are there; the file with it takes the place of that without."""
+        self.file.close()
+        header, *rows = self.path.read_text(encoding="utf-8").splitlines()
+        beside = self.path.with_name(f".{self.path.name}.writing")
+        lines = [f"{header},{name}", *(f"{row}," for row in rows)]
+        beside.write_bytes("".join(f"{line}\r\n" for line in lines).encode())
+        os.replace(beside, self.path)
+        self.columns = [*self.columns, name]
+        self._open()
 
     def close(self) -> None:
         self.file.close()

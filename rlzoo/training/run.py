@@ -67,7 +67,7 @@ class Run(Callback):
     ```
     run.json            the command, the versions, the machine
     config.json         every resolved hyperparameter and where it came from
-    metrics.csv         a row every thousand steps or more; appended, never rewritten
+    metrics.csv         a row every thousand steps or more; appended, rewritten only to add a column
     tensorboard/        the same for `tensorboard --logdir`
     checkpoints/        step_000010240/, … each whole, the latest two kept
     best/               the checkpoint with the highest evaluation_return, where the run is evaluated (--eval-every)

@@ -17,7 +17,7 @@ def test_the_json_holds_the_returns(rlzoo, trained):
     found = rlzoo("evaluate", "run", "--json", "--episodes", 7, "--seed", 11).json()
     assert set(found) == {
         "mean_return", "std_return", "returns", "lengths", "episodes", "seed", "stochastic", "algorithm", "environment",
-        "steps", "backend", "cut",
+        "steps", "backend", "cut", "success_rate",
     }  # fmt: skip
     assert (found["episodes"], found["seed"], found["stochastic"], found["steps"]) == (7, 11, False, 2048)
     assert (found["algorithm"], found["environment"], found["backend"]) == ("ppo", "CartPole-v1", "jax")

@@ -257,6 +257,23 @@ def test_a_resumed_csv_loses_the_rows_after_its_checkpoint_and_goes_on(tmp_path)
     assert path.read_text().count("steps") == 1
 
 
+def test_a_csv_gets_a_column_of_success_when_it_is_first_told_of(tmp_path):
+    path = tmp_path / "metrics.csv"
+    logger = CSVLogger(path, ["steps", "loss"], 0)
+    logger.write({"steps": 10, "loss": 0.5})
+    assert path.read_bytes() == b"steps,loss\r\n10,0.5\r\n"
+    logger.write({"steps": 20, "success_rate": 0.25, "loss": 1.0, "unknown": 1.0})
+    logger.write({"steps": 30, "loss": 2.0})
+    logger.close()
+    again = CSVLogger(path, ["steps", "loss"], 30)
+    again.write({"steps": 40, "loss": 3.0, "evaluation_success_rate": 1.0, "success_rate": 0.5})
+    again.close()
+    assert path.read_text().splitlines() == [
+        "steps,loss,success_rate,evaluation_success_rate", "10,0.5,,", "20,1,0.25,", "30,2,,", "40,3,0.5,1",
+    ]  # fmt: skip
+    assert [file.name for file in tmp_path.iterdir()] == ["metrics.csv"]
+
+
 def test_metrics_that_have_no_name_are_said_to_have_none(monkeypatch):
     agent = agent_of()
     monkeypatch.setattr(type(agent), "metrics", ("loss", "value"))
