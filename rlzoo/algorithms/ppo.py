@@ -16,7 +16,7 @@ from pydantic import Field, field_validator
 from rlzoo.backend import ops, tree
 from rlzoo.nn import Adam
 from rlzoo.nn.optimizers import choose
-from rlzoo.nn.schedules import Schedule, Scheduled
+from rlzoo.nn.schedules import Schedule, Scheduled, ScheduledAbove0
 from rlzoo.training.actor_critic import ActorCriticAgent, MinibatchConfig, mean
 from rlzoo.training.config import one_of
 
@@ -32,8 +32,8 @@ class PPOConfig(MinibatchConfig):
     """The clipped surrogate (clip, eq. 7), or a penalty on the KL divergence that adapts to kl_target (kl, eq. 8)."""
     clip_range: Scheduled = Schedule(0.2, 0.2)
     """How far the probability ratio may leave 1 (ε of eq. 7)."""
-    clip_range_value: float | None = Field(None, gt=0.0)
-    """How far a value may leave its old one in the value loss; none does not clip."""
+    clip_range_value: ScheduledAbove0 | None = None
+    """How far a value may leave its old one in the value loss; none does not clip; a schedule is allowed."""
     entropy_coefficient: Scheduled = Schedule(0.0, 0.0)
     """Weight of the entropy bonus (c₂ of eq. 9)."""
     value_coefficient: Scheduled = Schedule(0.5, 0.5)
@@ -145,7 +145,8 @@ class PPO(ActorCriticAgent):
         value = policy.value(params, features)
         error = ops.square(value - batch["return"])
         if c.clip_range_value is not None:
-            change = ops.clip(value - batch["value"], -c.clip_range_value, c.clip_range_value)
+            reach = scalars["clip_range_value"]
+            change = ops.clip(value - batch["value"], -reach, reach)
             error = ops.maximum(error, ops.square(batch["value"] + change - batch["return"]))
         value_loss = mean(error, weight)
 

@@ -81,6 +81,12 @@ def _at_least_0(value: Schedule) -> Schedule:
     return value
 
 
+def _above_0(value: Schedule) -> Schedule:
+    if value.start <= 0.0 or value.end < 0.0:
+        raise ValueError("a number greater than 0, where a schedule may end at 0")
+    return value
+
+
 def _within_0_and_1(value: Schedule) -> Schedule:
     if min(value.start, value.end) < 0.0 or max(value.start, value.end) > 1.0:
         raise ValueError("a share within 0 and 1")
@@ -89,5 +95,7 @@ def _within_0_and_1(value: Schedule) -> Schedule:
 
 Scheduled = Annotated[Schedule, BeforeValidator(schedule), AfterValidator(_at_least_0), PlainSerializer(_plain)]
 """A config field's type: a number of at least 0, or a schedule of such."""
+ScheduledAbove0 = Annotated[Schedule, BeforeValidator(schedule), AfterValidator(_above_0), PlainSerializer(_plain)]
+"""A config field's type: a number greater than 0, or a schedule that begins above 0."""
 ScheduledShare = Annotated[Scheduled, AfterValidator(_within_0_and_1)]
 """A config field's type: a number within 0 and 1, or a schedule of such."""

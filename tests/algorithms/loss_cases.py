@@ -20,7 +20,7 @@ from rlzoo.training.on_policy import OnPolicyAgent
 BATCH, ROLLOUT, N_UPDATES = 8, 16, 50
 SCALARS = {
     "learning_rate": np.float64(1e-3), "clip_range": np.float64(0.2), "entropy_coefficient": np.float64(0.01),
-    "value_coefficient": np.float64(0.5), "target_kl": np.float64(0.01),
+    "value_coefficient": np.float64(0.5), "target_kl": np.float64(0.01), "clip_range_value": np.float64(0.1),
 }  # fmt: skip
 
 

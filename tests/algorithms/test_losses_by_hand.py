@@ -23,6 +23,7 @@ from loss_cases import (
 from rlzoo import SAC
 from rlzoo.algorithms import find
 from rlzoo.backend import tree
+from rlzoo.nn.schedules import Schedule
 
 
 def weighted_mean(x, weight):
@@ -36,7 +37,7 @@ def softmax(logits):
 @pytest.mark.parametrize("name, clip", [("ppo discrete", None), ("ppo continuous", 0.1)])
 def test_terms_of_ppo(name, clip):
     agent, _, (state, data) = loss_case(name)
-    assert agent.config.clip_range_value == clip
+    assert agent.config.clip_range_value == (None if clip is None else Schedule(clip, clip))
     params, weight = agent.layout.split(state["parameters"]), data["weight"]
     features = agent.policy.features(params, data["observation"])
     outputs, value = agent.policy.parameters_of_action(params, features), agent.policy.value(params, features)
@@ -65,6 +66,19 @@ def test_terms_of_ppo(name, clip):
     loss, metrics = agent.loss(params, data, SCALARS)
     np.testing.assert_allclose(metrics, expected, rtol=1e-5)
     assert loss == pytest.approx(expected[0] + 0.5 * expected[1] - 0.01 * expected[2], rel=1e-5)
+
+
+def test_what_a_value_may_leave_its_old_one_by_is_the_scalar_of_the_moment():
+    """So that a schedule of it is followed: the value loss by 0.05, of an agent whose config begins with 0.1."""
+    agent, _, (state, data) = loss_case("ppo continuous")
+    features = agent.policy.features(agent.layout.split(state["parameters"]), data["observation"])
+    value = agent.policy.value(agent.layout.split(state["parameters"]), features)
+    near = np.clip(value, data["value"] - 0.05, data["value"] + 0.05)
+    error = np.maximum((value - data["return"]) ** 2, (near - data["return"]) ** 2)
+    _, metrics = agent.loss(agent.layout.split(state["parameters"]), data, SCALARS | {"clip_range_value": 0.05})
+    assert metrics[1] == pytest.approx(weighted_mean(error, data["weight"]), rel=1e-5)
+    scheduled = find("ppo")(Spaces(BOX), **SETTINGS, n_steps=16, batch_size=8, clip_range_value="linear(0.1, 0)")
+    assert [scheduled.config.scalars(x)["clip_range_value"] for x in (0.0, 0.5, 1.0)] == [0.1, 0.05, 0.0]
 
 
 def test_terms_of_a2c():

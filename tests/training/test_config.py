@@ -117,6 +117,7 @@ def test_what_is_wrong_in_a_file_is_not_blamed_on_the_user(group, name, entry, g
     ({"n_steps": "1.5e0"}, ["n_steps = 1.5", "integer"]),
     ({"normalize_advantage": "perhaps"}, ["normalize_advantage = 'perhaps'", "boolean"]),
     ({"clip_range_value": -1}, ["clip_range_value = -1", "greater than 0"]),
+    ({"clip_range_value": "linear(0, 1)"}, ["clip_range_value = 'linear(0, 1)'", "greater than 0"]),
 ])  # fmt: skip
 def test_what_is_wrong_is_named_with_the_mend(given, words):
     with pytest.raises(UserError) as caught:
