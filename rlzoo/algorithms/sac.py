@@ -18,13 +18,13 @@ from rlzoo.nn import Adam, Layout
 from rlzoo.nn.losses import mean, smallest
 from rlzoo.nn.schedules import Scheduled
 from rlzoo.policies import SquashedActorCritics
-from rlzoo.training.config import Kept
+from rlzoo.training.config import CriticConfig, Kept
 from rlzoo.training.off_policy import OffPolicyAgent, OffPolicyConfig
 
 Array = Any
 
 
-class SACConfig(OffPolicyConfig):
+class SACConfig(OffPolicyConfig, CriticConfig):
     """The hyperparameters of SAC."""
 
     at_first: ClassVar = frozenset({"initial_entropy_coefficient", "log_std_init"})
@@ -59,8 +59,9 @@ class SAC(OffPolicyAgent):
     def build_policy(self, observation_space: gym.Space, action_space: gym.Space) -> Any:
         c = self.config
         return SquashedActorCritics.of(
-            self.trunk(observation_space), action_space, c.hidden, c.activation, c.n_critics, self.name, **self.extras()
-        )
+            self.trunk(observation_space), action_space, c.hidden, c.activation, c.n_critics, self.name,
+            critic_hidden=c.critic_hidden, **self.extras(),
+        )  # fmt: skip
 
     def extras(self) -> dict[str, Any]:
         """What else the networks are made with."""

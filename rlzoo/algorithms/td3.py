@@ -14,14 +14,14 @@ from rlzoo.nn.losses import mean, smallest
 from rlzoo.nn.optimizers import choose
 from rlzoo.nn.schedules import Schedule, Scheduled
 from rlzoo.policies import DeterministicActorCritics
-from rlzoo.training.config import one_of
+from rlzoo.training.config import CriticConfig, one_of
 from rlzoo.training.exploration import NOISES, Exploration
 from rlzoo.training.off_policy import OffPolicyAgent, OffPolicyConfig
 
 Array = Any
 
 
-class TD3Config(OffPolicyConfig):
+class TD3Config(OffPolicyConfig, CriticConfig):
     """The hyperparameters of TD3."""
 
     outside: ClassVar = OffPolicyConfig.outside | {"exploration_deviation"}
@@ -61,8 +61,9 @@ class TD3(OffPolicyAgent):
     def build_policy(self, observation_space: gym.Space, action_space: gym.Space) -> DeterministicActorCritics:
         c = self.config
         return DeterministicActorCritics.of(
-            self.trunk(observation_space), action_space, c.hidden, c.activation, c.n_critics, self.name
-        )
+            self.trunk(observation_space), action_space, c.hidden, c.activation, c.n_critics, self.name,
+            c.critic_hidden,
+        )  # fmt: skip
 
     def initial_state(self, flat: np.ndarray) -> dict[str, Any]:
         self.optimizer = Adam()

@@ -88,13 +88,14 @@ class ActorCritic(StochasticPolicy):
     @classmethod
     def of(cls, trunk: Trunk, action: spaces.Space, hidden: tuple[int, ...], activation: str,
            initializer: str = "orthogonal", log_std: float = 0.0,
-           sde_every: int | None = None) -> ActorCritic:  # fmt: skip
+           sde_every: int | None = None, critic_hidden: tuple[int, ...] | None = None) -> ActorCritic:  # fmt: skip
         head = stochastic_head(action, trunk.masked)
         if sde_every is not None and not head.is_continuous:
             raise UserError(f"state-dependent exploration is for continuous actions, not {action}: set sde = false")
         gain = 1.0 if initializer == "fan_in" else 0.01
         actor = mlp(hidden, head.distribution.size, activation, initializer, output_gain=gain)
-        return cls(trunk, actor, mlp(hidden, 1, activation, initializer), head, log_std, sde_every)
+        critic = mlp(hidden if critic_hidden is None else critic_hidden, 1, activation, initializer)
+        return cls(trunk, actor, critic, head, log_std, sde_every)
 
     def init(self, rng: np.random.Generator) -> Params:
         shape = (self.trunk.size,)
@@ -139,10 +140,12 @@ class SquashedActorCritics(StochasticPolicy):
     @classmethod
     def of(cls, trunk: Trunk, action: spaces.Space, hidden: tuple[int, ...], activation: str, n_critics: int,
            algorithm: str, quantiles: int = 0, log_std: float = 0.0,
-           sde_every: int | None = None) -> SquashedActorCritics:  # fmt: skip
+           sde_every: int | None = None,
+           critic_hidden: tuple[int, ...] | None = None) -> SquashedActorCritics:  # fmt: skip
         head = squashed_head(action, algorithm, trunk.masked)
         outputs = head.distribution.size * (2 if sde_every is None else 1)
-        critics = Ensemble(mlp(hidden, quantiles or 1, activation, "fan_in"), n_critics)
+        of_critics = hidden if critic_hidden is None else critic_hidden
+        critics = Ensemble(mlp(of_critics, quantiles or 1, activation, "fan_in"), n_critics)
         return cls(trunk, mlp(hidden, outputs, activation, "fan_in"), critics, head, quantiles, log_std, sde_every)
 
     def init(self, rng: np.random.Generator) -> Params:
@@ -185,10 +188,12 @@ class DeterministicActorCritics(Policy):
 
     @classmethod
     def of(cls, trunk: Trunk, action: spaces.Space, hidden: tuple[int, ...], activation: str,
-           n_critics: int, algorithm: str) -> DeterministicActorCritics:  # fmt: skip
+           n_critics: int, algorithm: str,
+           critic_hidden: tuple[int, ...] | None = None) -> DeterministicActorCritics:  # fmt: skip
         head = squashed_head(action, algorithm, trunk.masked)
         actor = mlp(hidden, head.distribution.size, activation, "fan_in")
-        return cls(trunk, actor, Ensemble(mlp(hidden, 1, activation, "fan_in"), n_critics), head)
+        critic = mlp(hidden if critic_hidden is None else critic_hidden, 1, activation, "fan_in")
+        return cls(trunk, actor, Ensemble(critic, n_critics), head)
 
     def init(self, rng: np.random.Generator) -> Params:
         return _actor_and_critics(self, rng, self.head.distribution.size)
@@ -220,10 +225,14 @@ class DiscreteActorCritics(StochasticPolicy):
 
     @classmethod
     def of(cls, trunk: Trunk, action: spaces.Space, hidden: tuple[int, ...], activation: str,
-           n_critics: int, algorithm: str) -> DiscreteActorCritics:  # fmt: skip
+           n_critics: int, algorithm: str,
+           critic_hidden: tuple[int, ...] | None = None) -> DiscreteActorCritics:  # fmt: skip
         head = discrete_head(action, algorithm)
-        network = mlp(hidden, head.distribution.size, activation, "fan_in")
-        return cls(trunk, network, Ensemble(network, n_critics), head)
+        actor, critic = (
+            mlp(widths, head.distribution.size, activation, "fan_in")
+            for widths in (hidden, hidden if critic_hidden is None else critic_hidden)
+        )
+        return cls(trunk, actor, Ensemble(critic, n_critics), head)
 
     def init(self, rng: np.random.Generator) -> Params:
         return _actor_and_critics(self, rng, 0)

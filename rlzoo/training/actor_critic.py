@@ -15,14 +15,14 @@ from rlzoo.nn.layers import INITIALIZERS
 from rlzoo.nn.returns import generalized_advantage
 from rlzoo.policies import ActorCritic
 from rlzoo.policies.spaces import has_image
-from rlzoo.training.config import Kept, one_of
+from rlzoo.training.config import CriticConfig, Kept, one_of
 from rlzoo.training.on_policy import OnPolicyAgent, OnPolicyConfig
 
 Array = Any
 FRAMES = 512  # images that a rollout's values are computed of at a time: some 250 MB of patches at 84 × 84 × 4
 
 
-class ActorCriticConfig(OnPolicyConfig):
+class ActorCriticConfig(OnPolicyConfig, CriticConfig):
     """What every on-policy actor-critic has."""
 
     at_first: ClassVar = frozenset({"initializer", "log_std_init"})
@@ -75,7 +75,9 @@ class ActorCriticAgent(OnPolicyAgent):
     def build_policy(self, observation_space: gym.Space, action_space: gym.Space) -> ActorCritic:
         c, trunk = self.config, self.trunk(observation_space)
         every = (c.sde_sample_freq if c.sde_sample_freq > 0 else c.n_steps) if c.sde else None
-        return ActorCritic.of(trunk, action_space, c.hidden, c.activation, c.initializer, c.log_std_init, every)
+        return ActorCritic.of(
+            trunk, action_space, c.hidden, c.activation, c.initializer, c.log_std_init, every, c.critic_hidden
+        )
 
     def advantages(self, parameters: Array, rollout: dict[str, Any],
                    behaviour: Array | None = None) -> tuple[dict[str, Any], Array]:  # fmt: skip

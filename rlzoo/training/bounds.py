@@ -35,11 +35,12 @@ def most_for(parameters: int) -> int:
 def check_widths(config: Any, parameters: int) -> None:
     """Raises ValueError for more units side by side, or more layers, than a file of so many parameters has."""
     unused = {"recurrent_units": not config.recurrent, "n_atoms": not getattr(config, "distributional", False)}
-    for name in ("hidden", "recurrent_units", "n_atoms", "n_quantiles"):
-        width = 0 if unused.get(name) else getattr(config, name, 0)
+    for name in ("hidden", "critic_hidden", "recurrent_units", "n_atoms", "n_quantiles"):
+        width = 0 if unused.get(name) else getattr(config, name, None) or 0
         if max(width if isinstance(width, tuple) else (width,), default=0) > most_for(parameters):
             raise ValueError(f"{name} = {width} makes more parameters than the file has")
-    layers = getattr(config, "n_critics", 1) * (len(config.hidden) + 1)
+    of_critics = getattr(config, "critic_hidden", None) or ()
+    layers = getattr(config, "n_critics", 1) * (max(len(config.hidden), len(of_critics)) + 1)
     if layers > parameters + 1000:  # a layer is several objects, and takes its time
         raise ValueError(f"{layers} layers make more parameters than the file has")
 

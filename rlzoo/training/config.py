@@ -135,6 +135,18 @@ class Config(BaseModel):
         return tuple(name for name, annotation in fields if _is_schedule(annotation))
 
 
+class CriticConfig(Config):
+    """What every algorithm has whose critics are networks beside an actor."""
+
+    critic_hidden: tuple[int, ...] | None = None
+    """Widths of the critics' hidden layers; none is as `hidden`."""
+
+    @field_validator("critic_hidden")
+    @classmethod
+    def _critic_widths(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        return value if value is None else cls._widths(value)
+
+
 def _is_schedule(annotation: Any) -> bool:
     """Whether a field of this annotation is a schedule, or may be one."""
     return annotation is Schedule or any(map(_is_schedule, get_args(annotation)))
