@@ -221,7 +221,7 @@ class OffPolicyAgent(Agent):
         super()._reset()
         if isinstance(self.replay, HindsightReplay) and self.replay.compute_reward is None:
             self.replay.compute_reward, self.replay.compute_terminated = rewards_of(self)
-        self.replay.every_step_counts = self.collector.stepper.every_step_counts
+        self.replay.every_step_counts &= self.collector.stepper.every_step_counts
         self.replay.cut()
 
     def arrays(self, replay: bool = False) -> dict[str, Any]:
