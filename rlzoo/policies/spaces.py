@@ -203,8 +203,9 @@ def same_bounds(space: spaces.Space, other: spaces.Space) -> bool:
 
 
 def outline(space: spaces.Space) -> dict[str, Any]:
-    """What of a space the networks depend on."""
+    """What of a space the networks depend on: of a Box not the bounds, but what its numbers are kept as."""
     parts = parts_of(space)
     if parts is not None:
         return {str(key): outline(part) for key, part in parts.items()}
-    return {name: value for name, value in to_plain(space).items() if name not in ("low", "high", "dtype")}
+    plain = {name: value for name, value in to_plain(space).items() if name not in ("low", "high", "dtype")}
+    return plain | {"kept": str(example(space).dtype), "image": is_image(space)}
