@@ -45,6 +45,8 @@ class ActorCriticConfig(OnPolicyConfig):
 class MinibatchConfig(ActorCriticConfig):
     """What those have that learn from a rollout in several epochs of minibatches."""
 
+    sequenced: ClassVar[tuple[str, ...]] = ("n_steps", "batch_size")
+
     batch_size: int = Field(64, ge=2)
     """Steps in a minibatch; what does not fill the last one of an epoch is left out of that epoch."""
     n_epochs: int = Field(10, ge=1)
@@ -57,8 +59,6 @@ class MinibatchConfig(ActorCriticConfig):
                 f"batch_size = {self.batch_size} is more than a rollout holds: n_steps × n_envs = {self.n_steps} × "
                 f"{self.n_envs} = {self.n_steps * self.n_envs}; lower batch_size or raise n_steps"
             )
-        if self.batch_size % self.length:
-            raise ValueError(f"batch_size = {self.batch_size} is no multiple of sequence_length = {self.length}")
         return self
 
 
