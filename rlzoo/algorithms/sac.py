@@ -108,7 +108,7 @@ class SAC(OffPolicyAgent):
     def targets(self, state: dict[str, Any], batch: dict[str, Any], noise: dict[str, Array], scalars: Any) -> Array:
         """y = r + γ (1 − terminated) (q − α log π(a′ | s′)), with a′ from the policy (Haarnoja 2018, eq. 3 and 5).
 
-        q is what `judged` takes of the target's critics: SAC's min_i Q_i(s′, a′).
+        `judged` makes q of the target's critics: in SAC it is min_i Q_i(s′, a′).
         """
         params, policy = self.layout.split(state["parameters"]), self.policy
         target = self.target_layout.split(state["target"])
