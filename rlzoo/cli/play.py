@@ -11,7 +11,7 @@ import typer
 
 from rlzoo.cli.agents import quoted
 from rlzoo.cli.settings import whole
-from rlzoo.errors import UserError
+from rlzoo.errors import UserError, installing
 
 
 def play(
@@ -23,7 +23,8 @@ def play(
     backend: Annotated[str | None, typer.Option(metavar="NAME", help="Engine, as for train; numpy acts too.")] = None,
     stochastic: Annotated[bool, typer.Option("--stochastic", help="Act as in training, not by the mode.")] = False,
     env: Annotated[
-        str | None, typer.Option(metavar="ID", help="Environment; needed where its id names a module.")
+        str | None,
+        typer.Option(metavar="ID", help="Environment; needed if its id names a module or has text in its arguments."),
     ] = None,
 ) -> None:
     """Show an agent in its environment, in a window."""
@@ -68,7 +69,7 @@ def _explained(error: Exception) -> Exception:
     import gymnasium
 
     if isinstance(error, gymnasium.error.DependencyNotInstalled):
-        return UserError(f"rendering needs more: pip install 'rlzoo2[play]' ({error})")
+        return UserError(f"a window needs the extra 'play' ({error}): {installing('play')}")
     if type(error).__module__.partition(".")[0] in ("pygame", "glfw"):
         return UserError(f"no window could be opened ({error}); `rlzoo evaluate` needs none")
     return error

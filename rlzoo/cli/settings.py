@@ -72,7 +72,7 @@ def settings_of(given: Iterable[str] | None, **shorthands: Any) -> dict[str, Any
         name, _, value = setting.partition("=")
         if name in OPTIONS:
             option = "--eager" if name == "eager" else f"--{name} {value}"
-            raise UserError(f"{name} is no hyperparameter: give {option}")
+            raise UserError(f"{name} is not a hyperparameter: give {option}")
         if name in settings:
             raise UserError(f"{name} is given twice: {settings[name]} and {value}; leave one out")
         settings[name] = value

@@ -148,7 +148,8 @@ def squashed_head(space: spaces.Space, algorithm: str, masked: bool = False) -> 
         mend = "use float actions in the environment" if isinstance(space, spaces.Box) else mend
         raise UserError(f"{algorithm} acts in continuous spaces (Box of floats), not in {space}: {mend}")
     if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
-        raise UserError(f"{algorithm} needs actions between finite bounds, not {space}: give the Box such, or use ppo")
+        mend = "give the Box finite low and high, or use ppo"
+        raise UserError(f"{algorithm} needs actions with finite bounds, not {space}: {mend}")
     if masked:
         raise UserError(_UNMASKED.format(space))
     count = int(np.prod(space.shape))

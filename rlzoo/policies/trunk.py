@@ -141,7 +141,7 @@ class Trunk:
 
     def _through_time(self, params: Params, x: Array, seen: Any, mask: Array | None) -> Features:
         if x.shape[0] % self.length:
-            raise UserError(f"{x.shape[0]} steps are no sequences of {self.length}: sequence_length must divide them")
+            raise UserError(f"{x.shape[0]} steps are not sequences of {self.length}: sequence_length must divide them")
         sizes = [x.shape[0] // self.length] * self.length
         given, structure = tree.flatten(self.cell.of_input(params, x))
         steps = zip(*(ops.split(part, sizes) for part in given), strict=True)

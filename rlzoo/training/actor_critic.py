@@ -58,7 +58,7 @@ class MinibatchConfig(ActorCriticConfig):
                 f"{self.n_envs} = {self.n_steps * self.n_envs}; lower batch_size or raise n_steps"
             )
         if self.batch_size % self.length:
-            raise ValueError(f"batch_size = {self.batch_size} is no multiple of sequence_length = {self.length}")
+            raise ValueError(f"batch_size = {self.batch_size} is not a multiple of sequence_length = {self.length}")
         return self
 
 

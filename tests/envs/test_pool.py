@@ -151,7 +151,7 @@ def test_auto_never_takes_it():
 @needs_envpool
 @pytest.mark.parametrize("env, message", [
     ("Taxi-v4", r"EnvPool does not have Taxi-v4: leave vectorization at auto"),
-    ("Blackjack-v1", r"EnvPool's Blackjack-v1 is another than Gymnasium's, .*: leave vectorization at auto"),
+    ("Blackjack-v1", r"EnvPool's Blackjack-v1 differs from Gymnasium's, it has .*: leave vectorization at auto"),
 ])  # fmt: skip
 def test_what_it_does_not_have_says_so(env, message):
     with pytest.raises(UserError, match=message):

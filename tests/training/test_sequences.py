@@ -34,8 +34,8 @@ def test_without_memory_steps_stay_as_they_are():
 
 
 @pytest.mark.parametrize("kind, settings, message", [
-    (PPO, dict(n_steps=10), "n_steps = 10 is no multiple of sequence_length = 4"),
-    (DQN, dict(batch_size=30), "batch_size = 30 is no multiple of sequence_length = 4"),
+    (PPO, dict(n_steps=10), "n_steps = 10 is not a multiple of sequence_length = 4"),
+    (DQN, dict(batch_size=30), "batch_size = 30 is not a multiple of sequence_length = 4"),
     (DQN, dict(batch_size=32, buffer_size=7, n_envs=2), "buffer_size = 7 holds no sequence: 4 steps × 2"),
     (PPO, dict(recurrent="lstn"), "recurrent = 'lstn'.*lstm"),
 ])  # fmt: skip
