@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -101,23 +101,3 @@ class Agent(Protocol):
 
     def save(self, path: str | Path, replay: bool = False) -> Path:
         """Write a checkpoint that any engine loads."""
-
-
-if TYPE_CHECKING:  # the type checker holds what there is to this page
-    from rlzoo.backend import jax, mindspore, tensorflow, torch
-    from rlzoo.buffers import ReplayBuffer, RolloutBuffer
-    from rlzoo.policies import networks
-    from rlzoo.policies.values import QNetwork
-    from rlzoo.training import agent
-
-    def _engines() -> tuple[Backend, ...]:
-        return jax, torch, tensorflow, mindspore
-
-    def _policies(*policies: networks.ActorCritic | networks.SquashedActorCritics | QNetwork) -> tuple[Policy, ...]:
-        return policies
-
-    def _buffers(*buffers: RolloutBuffer | ReplayBuffer) -> tuple[Buffer, ...]:
-        return buffers
-
-    def _agents(*agents: agent.Agent) -> tuple[Agent, ...]:
-        return agents
