@@ -84,12 +84,14 @@ class Trunk:
 
     @classmethod
     def of(cls, space: spaces.Space, recurrent: str | None = None, units: int = 64, length: int = 1,
-           masked: bool = False, twins: bool = False) -> Trunk:  # fmt: skip
-        seen = space["observation"] if masked else space  # type: ignore[index]
+           masked: bool = False, twins: bool = False, encoder: Layer | None = None) -> Trunk:  # fmt: skip
+        """The trunk of a space; without an `encoder`, with the one for what the space is apart from masks."""
+        if encoder is None:
+            encoder = encoder_for(space["observation"] if masked else space)  # type: ignore[index]
         cell: Any = None if recurrent is None else CELLS[recurrent](units)
         if cell is not None and twins:
             cell = TwinCells(units, cell)
-        return cls(space, encoder_for(seen), cell, length if cell is not None else 1, masked)
+        return cls(space, encoder, cell, length if cell is not None else 1, masked)
 
     @property
     def _seen(self) -> Any:

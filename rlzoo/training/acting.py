@@ -21,7 +21,7 @@ from rlzoo.policies.spaces import example, has_image, outline, rows, same_bounds
 from rlzoo.training import copies
 from rlzoo.training.collect import Memory
 from rlzoo.training.evaluate import APART, LONGEST, Evaluation, evaluate, noise_beside, seed_of_evaluation
-from rlzoo.training.exploration import Exploration, GaussianNoise, HeldNoise
+from rlzoo.training.exploration import Exploration, HeldNoise, IndependentNoise
 from rlzoo.training.interrupts import Whole
 from rlzoo.training.threads import one_blas_thread
 
@@ -109,7 +109,7 @@ class Actor:
 
     def exploration(self) -> Exploration:
         """What becomes of the noise of one step after another, for one who acts from here on."""
-        return GaussianNoise()
+        return IndependentNoise()
 
     def explore(self, seen: Any, rng: np.random.Generator, exploration: Exploration) -> tuple[np.ndarray, Any]:
         """Stochastic actions, with noise from `rng`."""

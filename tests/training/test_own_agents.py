@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -46,9 +45,8 @@ class Truncated(Layer):
 class DrawnAgain(DQN):
     """Its encoder is drawn several times over."""
 
-    def trunk(self, observation_space):
-        layers = VectorEncoder(), Truncated(64), Activation("relu")
-        return replace(super().trunk(observation_space), encoder=Sequential(layers))
+    def encoder(self, observation_space):
+        return Sequential((VectorEncoder(), Truncated(64), Activation("relu")))
 
 
 class Averaged(DQN):
