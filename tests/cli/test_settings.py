@@ -53,7 +53,8 @@ def test_a_file_of_hyperparameters(tmp_path):
     found = settings_of(["n_steps=128"], file, n_envs=2)
     assert found == {"learning_rate": "linear(1e-3, 0)", "hidden": [32, 16], "n_steps": "128", "n_envs": 2}
     given = resolve("ppo", find("ppo").Config, "CartPole-v1", None, found).config
-    assert given.learning_rate == Schedule(1e-3, 0.0, kind="linear") and given.hidden == (32, 16) and given.n_steps == 128
+    assert given.learning_rate == Schedule(1e-3, 0.0, kind="linear")
+    assert given.hidden == (32, 16) and given.n_steps == 128
 
 
 @pytest.mark.parametrize("name", ["sac", "ppo", "dqn"])
