@@ -75,3 +75,24 @@ def test_a_batch_says_which_of_its_steps_were_spent_on_a_reset():
     resets = batch["weight"] == 0.0
     assert resets.any(1).all() and (batch["valid"][resets] == 0.0).all()
     np.testing.assert_allclose(batch["valid"].mean(1), 1.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("prioritized", [False, True])
+@pytest.mark.parametrize("before, after", [("NEXT_STEP", "SAME_STEP"), ("SAME_STEP", "NEXT_STEP")])
+def test_resets_stay_known_where_learning_goes_on_in_another_autoreset_mode(tmp_path, before, after, prioritized):
+    envs = [SyncVectorEnv([Counting], autoreset_mode=AutoresetMode[mode]) for mode in (before, after)]
+    settings = dict(batch_size=16, train_freq=16, learning_starts=0, prioritized=prioritized)
+    agent = DQN(envs[0], **RECURRENT, **settings)
+    agent._reset()
+    agent._collect()
+    agent.save(tmp_path / "it", replay=True)
+    again = DQN.load(tmp_path / "it", env=envs[1], backend="numpy", replay=True)
+    again._reset()
+    again._collect()
+    assert len(again.replay) == 32 and np.count_nonzero(again.replay.data["valid"][:32] == 0.0) in (3, 4)
+    batch = again.replay.sample(np.random.default_rng(0), (20, 16))
+    steps = batch["observation"]["observation"][..., 1]
+    resets = batch["weight"] == 0.0
+    assert resets.any() and (steps[resets] == 3.0).all(), "where an episode ended, and the reset is the step from there"
+    np.testing.assert_array_equal(batch["valid"] == 0.0, resets)
+    np.testing.assert_allclose(batch["valid"].mean(1), 1.0, rtol=1e-6)
