@@ -37,7 +37,7 @@ def arguments_of(env: str) -> dict[str, Any]:
     for argument in env.split(",")[1:]:
         name, equals, value = argument.partition("=")
         if not name.strip().isidentifier() or not equals:
-            raise UserError(f"environment {env!r}: {argument!r} is no NAME=VALUE, such as is_slippery=false")
+            raise UserError(f"environment {env!r}: {argument!r} is not NAME=VALUE, such as is_slippery=false")
         found[name.strip()] = _plain(value.strip())
     return found
 
@@ -83,7 +83,7 @@ def spec_of(env: Any) -> gym.envs.registration.EnvSpec | None:
     module, name = module_and_id(env)
     if module:
         if not all(part.isidentifier() for part in module.split(".")):
-            raise UserError(f"environment {env!r}: {module!r} is no module's name, such as package.module")
+            raise UserError(f"environment {env!r}: {module!r} is not the name of a module, such as package.module")
         try:
             importlib.import_module(module)
         except (ImportError, SyntaxError) as error:

@@ -58,7 +58,7 @@ class OffPolicyConfig(Config):
     @classmethod
     def _tau(cls, value: Schedule) -> Schedule:
         if value.start == 0.0:
-            raise ValueError("a share within 0 and 1, and at first above 0")
+            raise ValueError("it must be between 0 and 1, and above 0 at the start")
         return value
 
     @field_validator("hindsight")

@@ -177,7 +177,8 @@ def test_observations_that_would_be_kept_as_other_numbers_do_not_fit(own, other)
     """Floats up to 1 would be zeros among bytes, without a word."""
     agent = PPO(own, **SMALL)
     expected, found = (re.escape(str(env.observation_space)) for env in (own, other))
-    with pytest.raises(UserError, match=f"does not fit Shade: its observation space is {expected}, not {found}"):
+    spaces = f"the agent's observation space is {expected}, the environment's {found}"
+    with pytest.raises(UserError, match=f"Shade does not fit this agent: {spaces}"):
         agent.evaluate(2, env=other)
 
 

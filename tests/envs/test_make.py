@@ -165,13 +165,13 @@ def test_a_limit_that_is_none(value):
 
 
 @pytest.mark.parametrize("env, told", [
-    ("CartPole-v1,sutton", "'sutton' is no NAME=VALUE"),
-    ("CartPole-v1,=1", "'=1' is no NAME=VALUE"),
+    ("CartPole-v1,sutton", "'sutton' is not NAME=VALUE"),
+    ("CartPole-v1,=1", "'=1' is not NAME=VALUE"),
     ("CartPole-v1,reward=1", "unexpected keyword argument 'reward'.*CartPole-v1,NAME=VALUE"),
     ("FrozenLake-v1,map_name=9x9", r"cannot be made \(KeyError: '9x9'\).*leave them out: FrozenLake-v1"),
     ("FrozenLake-v1,desc=x", r"cannot be made \(.*FrozenLake-v1"),
-    ("../x:CartPole-v1", r"'\.\./x' is no module's name"),
-    (".:CartPole-v1", r"'\.' is no module's name"),
+    ("../x:CartPole-v1", r"'\.\./x' is not the name of a module"),
+    (".:CartPole-v1", r"'\.' is not the name of a module"),
 ])  # fmt: skip
 def test_arguments_that_are_not_valid(env, told):
     with pytest.raises(UserError, match=told):

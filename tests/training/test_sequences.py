@@ -28,6 +28,21 @@ def test_a_rollout_is_cut_into_sequences_of_one_environment_each():
     np.testing.assert_array_equal(batch["number"].reshape(4, 9), rows)
 
 
+def test_a_minibatch_has_whole_sequences_time_by_time():
+    """Each column of `[length, B]` is one environment at consecutive times; an epoch has every step once."""
+    agent = PPO("CartPole-v1", n_envs=3, n_steps=12, batch_size=12, n_epochs=2, **RECURRENT)
+    minibatches = agent.minibatches()
+    assert minibatches.shape == (2 * 3, 12)
+    for steps in minibatches.reshape(6, 4, 3):
+        time, environment = steps // 3, steps % 3
+        np.testing.assert_array_equal(environment, environment[:1].repeat(4, 0))
+        np.testing.assert_array_equal(time, time[0] + np.arange(4)[:, None])
+        assert (time[0] % 4 == 0).all()
+    for epoch in minibatches.reshape(2, 36):
+        assert sorted(epoch.tolist()) == list(range(36))
+    assert not np.array_equal(minibatches[:3], minibatches[3:])
+
+
 def test_without_memory_steps_stay_as_they_are():
     agent = PPO("CartPole-v1", backend="numpy", n_steps=12, batch_size=12, sequence_length=5)
     batch = {"number": np.arange(12)}
@@ -64,8 +79,8 @@ def test_a2c_learns_recurrently_by_its_defaults():
 
 
 @pytest.mark.parametrize("kind, settings, message", [
-    (PPO, dict(n_steps=10), "n_steps = 10 is no multiple of sequence_length = 4: set sequence_length = 2"),
-    (DQN, dict(batch_size=30), "batch_size = 30 is no multiple of sequence_length = 4: set sequence_length = 15"),
+    (PPO, dict(n_steps=10), "n_steps = 10 is not a multiple of sequence_length = 4: set sequence_length = 2"),
+    (DQN, dict(batch_size=30), "batch_size = 30 is not a multiple of sequence_length = 4: set sequence_length = 15"),
     (DQN, dict(batch_size=32, buffer_size=7, n_envs=2), "buffer_size = 7 holds no sequence: 4 steps × 2"),
     (PPO, dict(recurrent="lstn"), "recurrent = 'lstn'.*lstm"),
 ])  # fmt: skip
