@@ -65,7 +65,7 @@ def test_sequences_are_by_default_as_long_as_what_is_cut_into_them_allows(kind, 
     assert found.config.model_dump()["sequence_length"] == length
     expected = {"n_steps, which it divides", "n_steps and batch_size, which it divides", "batch_size, which it divides"}
     if "sequence_length" in settings or length == 16:
-        expected = {"--set"} if "sequence_length" in settings else {f"default of {kind.name}"}
+        expected = {"given"} if "sequence_length" in settings else {f"default of {kind.name}"}
     assert found.sources["sequence_length"] in expected
     without = of({name: value for name, value in settings.items() if name != "sequence_length"})
     assert (without.config.length, without.config.sequence_length) == (1, 16)
