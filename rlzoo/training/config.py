@@ -25,7 +25,7 @@ VECTORIZATIONS = ("auto", "sync", "native", "envpool")
 
 def _not_0(value: int) -> int:
     if value == 0:
-        raise ValueError("a whole number of at least 1, or −1")
+        raise ValueError("it must be a whole number of at least 1, or −1")
     return value
 
 
@@ -36,7 +36,7 @@ def one_of(value: Any, valid: Iterable[str]) -> Any:
     """A field's value that is one of these names, or None where the field may be; raises ValueError for any other."""
     names = tuple(valid)
     if value is not None and value not in names:
-        raise ValueError(f"one of {', '.join(names)}{nearest(value, names)}")
+        raise ValueError(f"it must be one of {', '.join(names)}{nearest(value, names)}")
     return value
 
 
@@ -56,7 +56,7 @@ class Config(BaseModel):
     n_envs: int = Field(1, ge=1, le=1_000_000)
     """Environments stepped side by side."""
     vectorization: str = "auto"
-    """How they are stepped: sync, in turn; native, its own vector form; envpool, in C++; auto, sync or native."""
+    """How they step: in turn (sync), in their own vector form (native), in C++ (envpool); auto: sync or native."""
     gamma: float = Field(0.99, ge=0.0, le=1.0)
     """Discount of the reward one step later."""
     learning_rate: Scheduled = Schedule(3e-4, 3e-4)
@@ -99,7 +99,7 @@ class Config(BaseModel):
     @classmethod
     def _widths(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         if any(width < 1 for width in value):
-            raise ValueError("widths are at least 1")
+            raise ValueError("each width must be at least 1")
         return value
 
     @field_validator("activation")
@@ -167,7 +167,7 @@ def resolve(algorithm: str, kind: type[Config], env: str, family: str | None, gi
                 places[name] = f"{file_of(algorithm)}, [{group}.{table}]: "
     n_steps = _in_fewer(values, given)
     for name, value in given.items():
-        values[name], sources[name] = value, "--set"
+        values[name], sources[name] = value, "given"
         places.pop(name, None)
     if n_steps is not None:
         values["n_steps"], sources["n_steps"] = n_steps, "n_envs, for a rollout as large as the published one"

@@ -30,7 +30,7 @@ class OnPolicyConfig(Config):
     @model_validator(mode="after")
     def _sequences(self) -> OnPolicyConfig:
         if self.n_steps % self.length:
-            raise ValueError(f"n_steps = {self.n_steps} is no multiple of sequence_length = {self.sequence_length}")
+            raise ValueError(f"n_steps = {self.n_steps} is not a multiple of sequence_length = {self.sequence_length}")
         return self
 
 

@@ -7,23 +7,18 @@ import pytest
 from loss_cases import (
     BOX,
     CASES,
-    GRU,
     SCALARS,
     SETTINGS,
     Spaces,
     agent_of,
-    holding_stopped_values,
     loss_arguments,
     loss_case,
-    replayed,
     replayed_case,
-    starting_state,
 )
 from slow_loops import quantile_huber
 
 from rlzoo import SAC
 from rlzoo.algorithms import find
-from rlzoo.backend import tree
 
 
 def weighted_mean(x, weight):
@@ -197,27 +192,6 @@ def test_importance_weights_weigh_the_errors_of_the_critics(name, factor):
     _, report = agent.loss(params, batch | {"weight": weight}, target, *loss_arguments(agent, data))
     expected = sum(factor * np.mean(weight * (one - target) ** 2) for one in q)
     assert report["metrics"][0] == pytest.approx(expected, rel=1e-5)
-
-
-@pytest.mark.parametrize("name", ["td3", "sac", "tqc"])
-def test_the_loss_of_the_actor_leaves_trunk_and_critics_alone(name, monkeypatch):
-    """Where they share a trunk: its memory is learned by the critics."""
-    algorithm, space, settings = CASES[name]
-    agent, rng = find(algorithm)(Spaces(space), **settings | GRU), np.random.default_rng(1)
-    state, data = starting_state(agent, rng), replayed(agent, rng, (8,))
-    target = rng.standard_normal((8, 4) if name == "tqc" else 8)
-
-    def of_actor(params):
-        _, report = agent.loss(params, data["batch"], target, *loss_arguments(agent, data))
-        return report["metrics"][1], None
-
-    with holding_stopped_values(monkeypatch):
-        gradient = agent.layout.split(agent.layout.value_and_grad(of_actor, state["parameters"])[2])
-    size = {
-        group: max(np.abs(leaf).max() for leaf in tree.flatten(gradient[group])[0])
-        for group in ("encoder", "critics", "actor")
-    }
-    assert size["encoder"] == size["critics"] == 0.0 < size["actor"]
 
 
 def test_tqc_leaves_out_the_highest_quantiles_of_all_critics_together():

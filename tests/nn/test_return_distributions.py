@@ -10,7 +10,7 @@ from parity import assert_parity
 from slow_loops import quantile_huber
 
 from rlzoo.nn import CategoricalReturn, ExpectedReturn, QuantileReturn
-from rlzoo.nn.losses import huber, mean, smallest
+from rlzoo.nn.losses import batch_mean, huber, smallest, valid_mean
 
 RNG = np.random.default_rng(0)
 ATOMS = CategoricalReturn(6, -1.0, 2.0)
@@ -133,10 +133,12 @@ def test_huber():
     np.testing.assert_allclose(huber(np.array([-3.0, 1.0, 2.0]), 2.0), [4.0, 0.5, 2.0])
 
 
-def test_weighted_mean():
-    """Σ w x / N: what does not count makes the sum smaller, not the rest larger."""
-    x, weight = np.array([1.0, 2.0, 4.0, 9.0]), np.array([1.0, 0.5, 0.25, 0.0])
-    assert mean(x) == 4.0 and mean(x, weight) == 0.75
+def test_means():
+    """Σ w x / N, where what does not count makes the sum smaller; Σ w x / Σ w, where it makes the rest count more."""
+    x, weight, valid = np.array([1.0, 2.0, 4.0, 9.0]), np.array([1.0, 0.5, 0.25, 0.0]), np.array([1.0, 1.0, 0.0, 0.0])
+    assert batch_mean(x) == valid_mean(x) == 4.0
+    assert batch_mean(x, weight) == 0.75 and valid_mean(x, valid) == 1.5
+    assert valid_mean(x, 0.0 * valid) == 0.0
 
 
 def test_smallest():
@@ -156,7 +158,8 @@ DIFFERENTIABLE = {
     "quantile error": (QuantileReturn(6).error, LOGITS, OTHER),
     "expected error": (ExpectedReturn().error, LOGITS[:, 0], OTHER[:, 0]),
     "huber": (lambda x: huber(x, 0.7), LOGITS),
-    "weighted mean": (lambda x, w: mean(x, w), LOGITS, OTHER),
+    "mean of a batch": (lambda x, w: batch_mean(x, w), LOGITS, OTHER),
+    "mean of what is valid": (lambda x, w: valid_mean(x, w), LOGITS, np.abs(OTHER)),
     "smallest": (lambda x, y: smallest((x, y)), LOGITS, OTHER),
 }
 

@@ -192,7 +192,7 @@ def test_those_that_began_are_told_of_the_end_whatever_others_do():
 
 @pytest.mark.parametrize("callbacks", [Diary(), [print], (Diary(), "every")])
 def test_what_is_no_list_of_callbacks(callbacks):
-    with pytest.raises(UserError, match=r"callback .* is not valid: callbacks is a list of Callback"):
+    with pytest.raises(UserError, match=r"callback .* is not valid: callbacks must be a list of Callback"):
         agent_of().learn(callbacks=callbacks)
 
 
