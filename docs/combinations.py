@@ -45,7 +45,8 @@ PARTS = {
     ),
     "Dict, Tuple": Part("Nested observations, each part with an encoder of its own.", observation=NESTED),
     "images": Part(
-        "Pixels, `[height, width, channels]` of uint8, through convolutions; beside vectors too.",
+        "Pixels, `[height, width, channels]` of uint8 from 0 to 255, both sides 36 or more, through convolutions; "
+        "beside vectors too. Smaller grids are vectors.",
         observation=PICTURE,
     ),
     "hindsight": Part(

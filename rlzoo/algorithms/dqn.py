@@ -69,7 +69,7 @@ class DQNConfig(OffPolicyConfig):
     def _returns(self) -> DQNConfig:
         if self.v_min >= self.v_max:
             raise ValueError(f"v_min = {self.v_min} is not below v_max = {self.v_max}")
-        if self.risk < 1.0 and isinstance(self.returns(), ExpectedReturn):
+        if isinstance(self.returns(), ExpectedReturn) and self.risk < 1.0:  # returns() may refuse what it cannot make
             raise ValueError(f"risk = {self.risk} needs the distribution of returns: set distributional = true")
         return self
 

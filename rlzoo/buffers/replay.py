@@ -33,7 +33,7 @@ class ReplayBuffer:
              "terminated": one, "truncated": one, "valid": one},
         )  # fmt: skip
         self._columns = tree.flatten(self.data)[0]
-        self.every_row_counts = True  # none was a step that an environment spent on resetting
+        self.every_step_counts = True  # none kept here, and none to come as far as is known, is spent on a reset
 
     def __len__(self) -> int:
         return self.size
@@ -48,9 +48,10 @@ class ReplayBuffer:
         """Whether there is something to draw: as many steps as a sequence has."""
         if self.priorities is not None:
             return self.priorities.tree.total > 0.0
-        return self.size >= self.length * self.n_envs and (
-            self.every_row_counts or bool(self.data["valid"][: self.size].any())
-        )
+        if self.every_step_counts or self.size < self.length * self.n_envs:
+            return self.size >= self.length * self.n_envs
+        valid = self.data["valid"]
+        return bool(valid[self.position - 1] or valid[: self.size].any())  # the last one mostly saves looking at all
 
     # ---- writing -----------------------------------------------------------------------------------------------------
     def add(self, rows: dict[str, Any]) -> None:
@@ -63,8 +64,8 @@ class ReplayBuffer:
         where: Any = slice(self.position, end) if end <= capacity else np.arange(self.position, end) % capacity
         for column, values in zip(self._columns, tree.flatten(rows)[0], strict=True):
             column[where] = values
-        if self.every_row_counts and np.count_nonzero(rows["valid"]) < n:
-            self.every_row_counts = False
+        if self.every_step_counts and np.count_nonzero(rows["valid"]) < n:
+            self.every_step_counts = False
         self.position = end % capacity
         self.size = min(self.size + n, capacity)
         if self.priorities is not None:
@@ -111,14 +112,12 @@ class ReplayBuffer:
             weight = counts if weight is None else counts * np.tile(weight, (1, self.length))
         return batch if weight is None else batch | {"weight": weight}
 
-    every_step_counts = True  # whether no environment ever spends a step on resetting: set by who knows them
-
     def _starts(self, rng: np.random.Generator, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None]:
         """Rows to begin with, and how much each counts to make up for being drawn more often."""
         if self.priorities is not None:
             return self.priorities.sample(rng, shape, self.size)
         rows = self._any(rng, shape)
-        while self.length == 1 and not self.every_row_counts:
+        while self.length == 1 and not self.every_step_counts:
             wrong = self.data["valid"][rows] == 0.0
             if not wrong.any():
                 break
@@ -205,4 +204,4 @@ class ReplayBuffer:
         if self.priorities is not None:
             self.priorities.restore(arrays, size)
         self.size, self.position = size, position
-        self.every_row_counts = np.count_nonzero(self.data["valid"][:size]) == size
+        self.every_step_counts &= np.count_nonzero(self.data["valid"][:size]) == size

@@ -268,6 +268,8 @@ class Actor:
         own = envs.insides(self.vector_env) if hasattr(self, "vector_env") else []
         if any(one is other for one in envs.insides(env) for other in own):
             self._must_reset = True
+        if isinstance(env, VectorEnv) and self._unfit(env) is None:
+            return env  # with the views that it learned by, as its own has
         return envs.make(env, infos=False, **self._views)
 
     def _environment(self) -> Any:
@@ -278,8 +280,14 @@ class Actor:
 
     def check_fit(self, env: VectorEnv) -> None:
         """Raises UserError unless an environment has the spaces that the agent was made for."""
+        unfit = self._unfit(env)
+        if unfit is not None:
+            raise UserError(f"{envs.name_of(envs.insides(env)[-1])} does not fit this agent: {unfit}")
+
+    def _unfit(self, env: VectorEnv) -> str | None:
+        """What is wrong with an environment's spaces; None where they are the agent's."""
         for kind in ("observation", "action"):
             found, expected = getattr(env, f"single_{kind}_space"), getattr(self, f"{kind}_space")
             if outline(found) != outline(expected) or (kind == "action" and not same_bounds(found, expected)):
-                unfit = f"{envs.name_of(env)} does not fit this agent"
-                raise UserError(f"{unfit}: the agent's {kind} space is {expected}, the environment's {found}")
+                return f"the agent's {kind} space is {expected}, the environment's {found}"
+        return None

@@ -177,7 +177,7 @@ class Agent(Actor, ABC):
             self._reset()
         self._whole_episodes = self._limit > 0 or bool(self.episodes.begun.all())  # each has had one
         metrics = self.phase()
-        at_checkpoint = self._is_checkpoint(self.steps)
+        self._must_reset = at_checkpoint = self._is_checkpoint(self.steps)  # or where a callback plays in these
         with self.profile("log"):
             if at_checkpoint or self.steps - self._logged_at >= LOG_EVERY:
                 self._logged_at = self.steps  # at checkpoints too, so that a resumed run logs at the same steps
@@ -185,7 +185,6 @@ class Agent(Actor, ABC):
                 if metrics is not None:
                     self.last_metrics = named_metrics(self.name, self.metrics, self.engine.to_numpy(metrics))
                     self.log(self.last_metrics)
-            self._must_reset = at_checkpoint
             self._tell("on_steps")
             if at_checkpoint:
                 self._checkpoint()

@@ -219,9 +219,9 @@ class OffPolicyAgent(Agent):
 
     def _reset(self) -> None:
         super()._reset()
-        if isinstance(self.replay, HindsightReplay):
+        if isinstance(self.replay, HindsightReplay) and self.replay.compute_reward is None:
             self.replay.compute_reward, self.replay.compute_terminated = rewards_of(self)
-        self.replay.every_step_counts = self.collector.stepper.every_step_counts
+        self.replay.every_step_counts &= self.collector.stepper.every_step_counts
         self.replay.cut()
 
     def arrays(self, replay: bool = False) -> dict[str, Any]:

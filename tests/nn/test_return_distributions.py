@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 from parity import assert_parity
+from slow_loops import quantile_huber
 
 from rlzoo.nn import CategoricalReturn, ExpectedReturn, QuantileReturn
 from rlzoo.nn.losses import batch_mean, huber, smallest, valid_mean
@@ -82,18 +83,6 @@ def test_categorical_value_at_risk_is_the_mean_of_the_worst_share(risk):
 
 
 # ---- quantiles -------------------------------------------------------------------------------------------------------
-def quantile_huber(ours, targets):
-    """Equation 10 of Dabney 2018 for one row: summed over our quantiles, averaged over the target's."""
-    n, total = len(ours), 0.0
-    for i, theta in enumerate(ours):
-        tau = (2 * i + 1) / (2 * n)
-        for target in targets:
-            u = target - theta
-            loss = 0.5 * u * u if abs(u) <= 1.0 else abs(u) - 0.5
-            total += abs(tau - (u < 0.0)) * loss / len(targets)
-    return total
-
-
 @pytest.mark.parametrize("count", [1, 5, 9])
 def test_quantile_error_is_that_of_the_paper(count):
     """Also against another number of quantiles, as the mixture of several critics has."""

@@ -27,6 +27,21 @@ def test_a_rollout_is_cut_into_sequences_of_one_environment_each():
     np.testing.assert_array_equal(batch["number"].reshape(4, 9), rows)
 
 
+def test_a_minibatch_has_whole_sequences_time_by_time():
+    """Each column of `[length, B]` is one environment at consecutive times; an epoch has every step once."""
+    agent = PPO("CartPole-v1", n_envs=3, n_steps=12, batch_size=12, n_epochs=2, **RECURRENT)
+    minibatches = agent.minibatches()
+    assert minibatches.shape == (2 * 3, 12)
+    for steps in minibatches.reshape(6, 4, 3):
+        time, environment = steps // 3, steps % 3
+        np.testing.assert_array_equal(environment, environment[:1].repeat(4, 0))
+        np.testing.assert_array_equal(time, time[0] + np.arange(4)[:, None])
+        assert (time[0] % 4 == 0).all()
+    for epoch in minibatches.reshape(2, 36):
+        assert sorted(epoch.tolist()) == list(range(36))
+    assert not np.array_equal(minibatches[:3], minibatches[3:])
+
+
 def test_without_memory_steps_stay_as_they_are():
     agent = PPO("CartPole-v1", backend="numpy", n_steps=12, batch_size=12, sequence_length=5)
     batch = {"number": np.arange(12)}
@@ -74,4 +89,25 @@ def test_a_batch_says_which_of_its_steps_were_spent_on_a_reset():
     batch = agent.replay.sample(np.random.default_rng(0), (5, 16))
     resets = batch["weight"] == 0.0
     assert resets.any(1).all() and (batch["valid"][resets] == 0.0).all()
+    np.testing.assert_allclose(batch["valid"].mean(1), 1.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("prioritized", [False, True])
+@pytest.mark.parametrize("before, after", [("NEXT_STEP", "SAME_STEP"), ("SAME_STEP", "NEXT_STEP")])
+def test_resets_stay_known_where_learning_goes_on_in_another_autoreset_mode(tmp_path, before, after, prioritized):
+    envs = [SyncVectorEnv([Counting], autoreset_mode=AutoresetMode[mode]) for mode in (before, after)]
+    settings = dict(batch_size=16, train_freq=16, learning_starts=0, prioritized=prioritized)
+    agent = DQN(envs[0], **RECURRENT, **settings)
+    agent._reset()
+    agent._collect()
+    agent.save(tmp_path / "it", replay=True)
+    again = DQN.load(tmp_path / "it", env=envs[1], backend="numpy", replay=True)
+    again._reset()
+    again._collect()
+    assert len(again.replay) == 32 and np.count_nonzero(again.replay.data["valid"][:32] == 0.0) in (3, 4)
+    batch = again.replay.sample(np.random.default_rng(0), (20, 16))
+    steps = batch["observation"]["observation"][..., 1]
+    resets = batch["weight"] == 0.0
+    assert resets.any() and (steps[resets] == 3.0).all(), "where an episode ended, and the reset is the step from there"
+    np.testing.assert_array_equal(batch["valid"] == 0.0, resets)
     np.testing.assert_allclose(batch["valid"].mean(1), 1.0, rtol=1e-6)
