@@ -81,6 +81,14 @@ def test_a_page_tells_what_the_file_tells(algorithm):
         assert all(field.description in row.replace("\\|", "|") for row in rows)
 
 
+def test_a_page_recommends_for_families_after_environments():
+    """Acrobot has no table of its own for discrete SAC: what it takes stands under its family."""
+    rows = [line.strip("| ").split(" | ") for line in pages.recommended("discrete_sac").splitlines() if line[:1] == "|"]
+    assert [row[0] for row in rows[2:]] == ["CartPole-v1", "LunarLander-v3", "family classic_control"]
+    assert rows[-1][1:] == ["40,000", "those of CartPole-v1: not tuned for others"]
+    assert pages.recommended("no such file").startswith("None: the defaults")
+
+
 @pytest.mark.parametrize("algorithm, without", [
     ("discrete_sac", {"sde", "sde_sample_freq", "log_std_init"}), ("sac", {"action_masks"}), ("a2c", {"overlap"}),
     ("ppo", set()),

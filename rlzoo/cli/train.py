@@ -96,7 +96,7 @@ def _check_evaluations(eval_every: int | None, stop_at: float | None) -> None:
     if stop_at is not None and eval_every is None:
         raise UserError("--stop-at needs evaluations: give --eval-every too, such as --eval-every 10000")
     if stop_at is not None and not math.isfinite(stop_at):
-        raise UserError(f"--stop-at {stop_at} is not valid: it must be a finite number, such as 475")
+        raise UserError(f"--stop-at {stop_at} is not valid: give a finite number, such as --stop-at 475")
 
 
 # ---- a new run -------------------------------------------------------------------------------------------------------

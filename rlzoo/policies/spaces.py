@@ -187,7 +187,7 @@ def rows(space: spaces.Space, observation: Any) -> tuple[Any, bool]:
     if any(single) != all(single):
         raise UserError(f"observation {observation!r} is not valid: some of its parts are batches and some are not")
     if len(set(lengths)) > 1:
-        raise UserError(f"an observation whose parts are batches of {lengths} is not valid: they are to be as long")
+        raise UserError(f"the parts of an observation must be batches of one size, not of {lengths}")
     return found, single[0]
 
 

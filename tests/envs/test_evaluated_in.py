@@ -250,7 +250,7 @@ def test_what_diverges_is_not_saved():
 
 def test_an_agent_is_put_into_another_environment_by_loading(tmp_path):
     agent, other = PPO(Counting(), **SMALL).learn(8), Counting(5)
-    with pytest.raises(UserError, match="load\\(path, env=…\\)"):
+    with pytest.raises(UserError, match=r"change its environment: save it, and load it with load\(path, env=…\)"):
         agent.env = other
     loaded = PPO.load(agent.save(tmp_path / "agent"), env=other).learn(24)
     assert set(loaded.episodes.lengths) == {3, 5} and loaded.env is other

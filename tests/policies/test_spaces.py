@@ -202,7 +202,7 @@ VECTOR = spaces.Box(-1.0, 1.0, (2,))
     (DQN, VECTOR, VECTOR, "dqn chooses among discrete actions.*Box.*ppo or sac"),
     (DQN, VECTOR, spaces.MultiBinary(2), "dqn.*MultiBinary"),
     (SAC, VECTOR, spaces.Discrete(2), "sac acts in continuous spaces.*Discrete.*ppo or dqn"),
-    (SAC, VECTOR, spaces.Box(-np.inf, np.inf, (1,)), "finite bounds"),
+    (SAC, VECTOR, spaces.Box(-np.inf, np.inf, (1,)), "with finite bounds, .*: give the Box finite low and high"),
     (PPO, VECTOR, spaces.Box(0, 3, (2,), np.int64), "no policy acts in Box"),
     (PPO, spaces.Text(3), spaces.Discrete(2), "no network reads.*Text"),
     (PPO, spaces.Box(0, 255, (3, 84, 84), np.uint8), spaces.Discrete(2), r"\(3, 84, 84\).*transpose"),
