@@ -47,7 +47,7 @@ def test_it_is_offered_where_there_is_an_actor_and_nowhere_else():
         find("dqn")(Spaces(DISCRETE), **SETTINGS, critic_hidden=(4,))
 
 
-@pytest.mark.parametrize("wrong, words", [("0", "widths are at least 1"), ("4,x", "integer"), ("4.5", "integer")])
+@pytest.mark.parametrize("wrong, words", [("0", "must be at least 1"), ("4,x", "integer"), ("4.5", "integer")])
 def test_what_is_no_width_is_refused(wrong, words):
     with pytest.raises(UserError, match=rf"critic_hidden.*{words}"):
         agent_of("ppo", critic_hidden=wrong)

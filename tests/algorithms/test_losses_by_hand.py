@@ -7,22 +7,18 @@ import pytest
 from loss_cases import (
     BOX,
     CASES,
-    GRU,
     SCALARS,
     SETTINGS,
     Spaces,
     agent_of,
-    holding_stopped_values,
     loss_arguments,
     loss_case,
-    replayed,
     replayed_case,
-    starting_state,
 )
+from slow_loops import quantile_huber
 
 from rlzoo import SAC
 from rlzoo.algorithms import find
-from rlzoo.backend import tree
 from rlzoo.nn.schedules import Schedule
 
 
@@ -212,27 +208,6 @@ def test_importance_weights_weigh_the_errors_of_the_critics(name, factor):
     assert report["metrics"][0] == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("name", ["td3", "sac", "tqc"])
-def test_the_loss_of_the_actor_leaves_trunk_and_critics_alone(name, monkeypatch):
-    """Where they share a trunk: its memory is learned by the critics."""
-    algorithm, space, settings = CASES[name]
-    agent, rng = find(algorithm)(Spaces(space), **settings | GRU), np.random.default_rng(1)
-    state, data = starting_state(agent, rng), replayed(agent, rng, (8,))
-    target = rng.standard_normal((8, 4) if name == "tqc" else 8)
-
-    def of_actor(params):
-        _, report = agent.loss(params, data["batch"], target, *loss_arguments(agent, data))
-        return report["metrics"][1], None
-
-    with holding_stopped_values(monkeypatch):
-        gradient = agent.layout.split(agent.layout.value_and_grad(of_actor, state["parameters"])[2])
-    size = {
-        group: max(np.abs(leaf).max() for leaf in tree.flatten(gradient[group])[0])
-        for group in ("encoder", "critics", "actor")
-    }
-    assert size["encoder"] == size["critics"] == 0.0 < size["actor"]
-
-
 def test_tqc_leaves_out_the_highest_quantiles_of_all_critics_together():
     agent, state, data, _ = replayed_case("tqc")
     params, frozen = agent.layout.split(state["parameters"]), agent.target_layout.split(state["target"])
@@ -245,6 +220,46 @@ def test_tqc_leaves_out_the_highest_quantiles_of_all_critics_together():
     soft = mixed - alpha * log_prob[:, None]
     expected = batch["reward"][:, None] + batch["discount"][:, None] * soft
     np.testing.assert_allclose(agent.targets(state, batch, data["noise"], {}), expected, rtol=1e-5)
+
+
+def test_terms_of_tqc():
+    agent, state, data, _ = replayed_case("tqc")
+    target = 2.0 * np.random.default_rng(2).standard_normal((8, 4))
+    params, noise = agent.layout.split(state["parameters"]), data["noise"]["action"]
+    features = agent.policy.features(params, data["batch"]["observation"])
+    mean, log_std = agent.policy.parameters_of_action(params, features)
+    u = mean + np.exp(log_std) * noise
+    log_prob = np.sum(-0.5 * noise**2 - log_std - 0.5 * np.log(2 * np.pi) - np.log(1 - np.tanh(u) ** 2), 1)
+    q = agent.policy.values(params, features, data["batch"]["action"])
+    alpha = np.exp(params["log_temperature"][0])
+    expected = [
+        sum(np.mean([quantile_huber(*pair) for pair in zip(one, target)]) / 3 for one in q),
+        np.mean(alpha * log_prob - np.mean(agent.policy.values(params, features, np.tanh(u)), (0, 2))),
+        -np.mean(log_prob), alpha, np.mean(q[0]),
+    ]  # fmt: skip
+    _, report = agent.loss(params, data["batch"], target, data["noise"], {})
+    np.testing.assert_allclose(report["metrics"], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["dqn distributional", "qrdqn"])
+def test_terms_of_what_learns_distributions_of_returns(name):
+    agent, state, data, _ = replayed_case(name)
+    params, batch, rng = agent.layout.split(state["parameters"]), data["batch"], np.random.default_rng(2)
+    features = agent.policy.features(params, batch["observation"])
+    said = agent.policy.outputs(params, features)[np.arange(8), batch["action"]]
+    if name == "qrdqn":  # the worst 0.6 of four quantiles
+        target = 2.0 * rng.standard_normal(said.shape)
+        errors = [quantile_huber(*pair) for pair in zip(said, target)]
+        values = said @ np.array([0.25, 0.25, 0.1, 0.0]) / 0.6
+    else:
+        target, p = softmax(rng.standard_normal(said.shape)), softmax(said)
+        errors, values = -np.sum(target * np.log(p), 1), p @ np.linspace(-3.0, 2.0, 5)
+    loss, report = agent.loss(params, batch, target, {})
+    np.testing.assert_allclose(report["metrics"], [np.mean(errors), np.mean(values), np.mean(errors)], rtol=1e-5)
+    assert loss == pytest.approx(np.mean(errors), rel=1e-5)
+    weight = rng.uniform(0.1, 1.0, 8)
+    weighted, _ = agent.loss(params, batch | {"weight": weight}, target, {})
+    assert weighted == pytest.approx(np.mean(weight * errors), rel=1e-5)
 
 
 def test_a_risk_averse_actor_raises_the_worst_share():

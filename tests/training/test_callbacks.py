@@ -120,7 +120,7 @@ def test_every_needs_a_positive_number(steps):
     lambda: Evaluate(5, stop_at=float("nan")),
 ])  # fmt: skip
 def test_callbacks_that_could_not_do_their_work_are_refused(make):
-    with pytest.raises(UserError, match="is not valid"):
+    with pytest.raises(UserError, match=r"is not valid: it must (be|take) "):
         make()
 
 
@@ -144,6 +144,14 @@ def test_evaluate_logs_and_stops_at_its_threshold():
     assert stopped.steps == 20
     never = agent_of(steps=60).learn(callbacks=[Evaluate(20, episodes=3, stop_at=501.0)])
     assert never.steps == 60
+
+
+def test_evaluate_plays_episodes_as_long_as_it_is_told():
+    agent = PPO(Counting(100), backend="torch", n_steps=8, batch_size=8, n_epochs=1, hidden=(4,))
+    evaluate = Evaluate(8, episodes=1, longest=5)
+    with pytest.warns(match="1 of 1 episodes were cut off at 5 steps"):
+        agent.learn(8, callbacks=[evaluate])
+    assert evaluate.last.lengths == (5,) and evaluate.last.returns == (15.0,) and evaluate.last.cut == 1
 
 
 def test_an_agent_is_not_judged_by_the_episodes_that_it_was_chosen_on(monkeypatch):
@@ -192,7 +200,7 @@ def test_those_that_began_are_told_of_the_end_whatever_others_do():
 
 @pytest.mark.parametrize("callbacks", [Diary(), [print], (Diary(), "every")])
 def test_what_is_no_list_of_callbacks(callbacks):
-    with pytest.raises(UserError, match=r"callback .* is not valid: callbacks is a list of Callback"):
+    with pytest.raises(UserError, match=r"callback .* is not valid: callbacks must be a list of Callback"):
         agent_of().learn(callbacks=callbacks)
 
 
