@@ -16,9 +16,11 @@ hyperparameters that `rlzoo show ALGORITHM ENVIRONMENT` prints, then played 100 
 with the parameters it ended with; no seed and no checkpoint was chosen. Score: mean over seeds (lowest to highest
 seed); of a single seed ± its standard deviation over episodes. Peers: mean ± standard deviation over episodes of one
 agent, as RL Baselines3 Zoo reports it, on its version of the environment. Reached: seeds whose mean is the peers' or
-more, or short of it by less than two standard errors of the difference.
+more, or short of it by less than two standard errors of the difference. The running statistics that normalize rewards
+and observations were mended on 2026-11-28: older rows of settings with `normalize_observation` or `normalize_reward`
+were trained before that.
 """
-COLUMNS = ("algorithm", "engine", "steps", "seeds", "score", "peers", "reached", "seconds a seed")
+COLUMNS = ("algorithm", "engine", "steps", "seeds", "score", "peers", "reached", "seconds a seed", "measured")
 
 
 def page(rows: list[Row]) -> str:
@@ -45,8 +47,14 @@ def _line(rows: list[Row]) -> str:
         " ".join(str(row["seed"]) for row in rows), f"{statistics.mean(means):,.1f}{spread}",
         f"{peers['mean']:,.1f} ± {peers['std']:,.1f} ({peers['steps']} steps, {peers['env']})" if peers else "",
         f"{sum(reaches(row) for row in rows)} of {len(rows)}" if peers else "",
-        f"{statistics.median(row['seconds'] for row in rows):,.0f} |",
+        f"{statistics.median(row['seconds'] for row in rows):,.0f}", f"{_dates(rows)} |",
     ])  # fmt: skip
+
+
+def _dates(rows: list[Row]) -> str:
+    """The day of a line's rows, or the first and the last."""
+    first, *_, last = sorted(row["date"] for row in [*rows, *rows])
+    return first if first == last else f"{first} to {last}"
 
 
 def reaches(row: Row) -> bool:

@@ -41,11 +41,11 @@ PARTS = {
     "recurrence": Part(
         "An LSTM or a GRU behind the encoder, learned through sequences of `sequence_length` steps.",
         ({"recurrent": "lstm"}, {"recurrent": "gru"}),
-        needs={"sequence_length": 5},
     ),
     "Dict, Tuple": Part("Nested observations, each part with an encoder of its own.", observation=NESTED),
     "images": Part(
-        "Pixels, `[height, width, channels]` of uint8, through convolutions; beside vectors too.",
+        "Pixels, `[height, width, channels]` of uint8 from 0 to 255, both sides 36 or more, through convolutions; "
+        "beside vectors too. Smaller grids are vectors.",
         observation=PICTURE,
     ),
     "hindsight": Part(

@@ -40,7 +40,7 @@ def page(algorithm: str) -> str:
         "## Train it", *training(kind),
         "## Where it acts, and what it combines with", *uses(algorithm),
         "## Hyperparameters", *hyperparameters(kind),
-        "## Published hyperparameters", published(algorithm),
+        "## Recommended hyperparameters", recommended(algorithm),
         REACHED, reached(algorithm),
     ]) + "\n"  # fmt: skip
 
@@ -132,20 +132,23 @@ def refused(algorithm: str) -> set[str]:
     return {field for part in parts for settings in part.settings for field in (*settings, *part.details)}
 
 
-def entries(algorithm: str) -> dict[str, Any]:
-    """The environments it has hyperparameters of its own for."""
+def entries(algorithm: str, group: str = "environments") -> dict[str, Any]:
+    """The environments, or the families of environments, that it has hyperparameters of its own for."""
     file = ROOT / "rlzoo" / "hyperparams" / f"{algorithm}.toml"
-    return tomllib.loads(file.read_text(encoding="utf-8")).get("environments", {}) if file.is_file() else {}
+    return tomllib.loads(file.read_text(encoding="utf-8")).get(group, {}) if file.is_file() else {}
 
 
-def published(algorithm: str) -> str:
-    """For which environments, and where they are from."""
-    found = entries(algorithm)
-    if not found:
+def recommended(algorithm: str) -> str:
+    """For which environments and families of them, and where they are from."""
+    found, families = entries(algorithm), entries(algorithm, "families")
+    if not found and not families:
         return "None: the defaults above hold everywhere."
+    named = found | {f"family {family}": values for family, values in families.items()}
     rows = [[env, f"{values['steps']:,}" if "steps" in values else "", values["source"]]
-            for env, values in found.items()]  # fmt: skip
-    return table(["environment", "steps", "source"], rows) + f"\n\n`rlzoo show {algorithm} {next(iter(found))}`"
+            for env, values in named.items()]  # fmt: skip
+    told = "An environment's own values come first, then those of its family"
+    shown = next(iter(found), "ENVIRONMENT")
+    return table(["environment", "steps", "source"], rows) + f"\n\n{told}: `rlzoo show {algorithm} {shown}`"
 
 
 def reached(algorithm: str) -> str:

@@ -16,7 +16,7 @@ The concrete parts are in `training/agent.py`, `policies/networks.py`, `policies
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -85,7 +85,7 @@ class Agent(Protocol):
 
     steps: int  # environment steps taken, over all environments
 
-    def learn(self, steps: int | None = None) -> Agent:
+    def learn(self, steps: int | None = None, *, callbacks: Sequence[Any] = (), progress: bool = False) -> Agent:
         """Train for that many more environment steps."""
 
     def act(
@@ -93,8 +93,11 @@ class Agent(Protocol):
     ) -> np.ndarray:
         """The action for one observation, or for a batch of them; NumPy in, NumPy out."""
 
-    def evaluate(self, episodes: int = 20) -> Any:
+    def evaluate(
+        self, episodes: int = 20, *, seed: int | None = None, deterministic: bool = True, env: Any = None,
+        longest: int | None = None,
+    ) -> Any:  # fmt: skip
         """Play whole episodes in an environment of its own."""
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, replay: bool = False) -> Path:
         """Write a checkpoint that any engine loads."""

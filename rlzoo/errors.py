@@ -23,8 +23,13 @@ def whole_number(name: str, value: Any, least: int = 1) -> int:
     """The value as an int, also of a float such as 1e5; raises UserError unless it is whole and at least `least`."""
     is_number = isinstance(value, Real) and not isinstance(value, bool)
     if not is_number or value % 1 != 0 or value < least:  # the remainder of what is not finite is none
-        raise UserError(f"{name} = {value!r} is not valid: a whole number of at least {least}")
+        raise UserError(f"{name} = {value!r} is not valid: it must be a whole number of at least {least}")
     return int(value)
+
+
+def installing(extra: str) -> str:
+    """How to install an extra: from a checkout, for rlzoo is on no package index yet."""
+    return f"run pip install '.[{extra}]' in a checkout of rlzoo"
 
 
 def printable(text: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import tomllib
+from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -91,6 +92,27 @@ def awr(monkeypatch, tmp_path):
     spec.loader.exec_module(module)
     monkeypatch.setitem(ALGORITHMS, "awr", "AWR")
     return find("AWR")
+
+
+def test_the_layer_works_in_a_file_of_ones_own_with_the_imports_that_are_named():
+    (imports,) = re.findall(r"```python\n(import numpy.*?)```", PAGE, re.S)
+    names: dict = {}
+    exec(imports + block("rlzoo/nn/layers.py"), names)
+    layer = names["Highway"](gate_bias=0.0)
+    params = layer.init(np.random.default_rng(0), (2,)) | {"gate": np.zeros((2, 2)), "change": np.zeros((2, 2))}
+    np.testing.assert_allclose(layer(params, np.ones((1, 2))), [[0.5, 0.5]])
+
+
+@pytest.mark.parametrize("backend", INSTALLED[:1])
+def test_the_algorithm_works_in_a_file_of_ones_own(backend, tmp_path, monkeypatch):
+    """It learns, is saved and loads without a line in the library."""
+    (tmp_path / "awr_of_ones_own.py").write_text(block("rlzoo/algorithms/awr.py"), encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    kind = import_module("awr_of_ones_own").AWR
+    agent = kind(bandit(), backend=backend, **SETTINGS).learn(256)
+    loaded = kind.load(agent.save(tmp_path / "agent"), env=bandit(), backend="numpy")
+    assert "awr" not in ALGORITHMS and loaded.steps == 256
+    np.testing.assert_array_equal(loaded.flat, agent.flat)
 
 
 def test_a_class_that_calls_itself_otherwise_is_refused(awr, monkeypatch):

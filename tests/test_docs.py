@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from engines import INSTALLED, require
+from engines import INSTALLED
 from threadpoolctl import threadpool_limits
 
 import rlzoo
 from rlzoo.algorithms import ALGORITHMS, find
-from rlzoo.cli.settings import settings_of
 from rlzoo.errors import UserError
 from rlzoo.training.actor_critic import ActorCriticAgent
 from rlzoo.training.off_policy import OffPolicyAgent
@@ -80,6 +79,14 @@ def test_a_page_tells_what_the_file_tells(algorithm):
         rows = re.findall(rf"^\| `{name}` \|.*$", text, re.M)
         assert len(rows) == (0 if name in pages.refused(algorithm) else 1)
         assert all(field.description in row.replace("\\|", "|") for row in rows)
+
+
+def test_a_page_recommends_for_families_after_environments():
+    """Acrobot has no table of its own for discrete SAC: what it takes stands under its family."""
+    rows = [line.strip("| ").split(" | ") for line in pages.recommended("discrete_sac").splitlines() if line[:1] == "|"]
+    assert [row[0] for row in rows[2:]] == ["CartPole-v1", "LunarLander-v3", "family classic_control"]
+    assert rows[-1][1:] == ["40,000", "those of CartPole-v1: not tuned for others"]
+    assert pages.recommended("no such file").startswith("None: the defaults")
 
 
 @pytest.mark.parametrize("algorithm, without", [
@@ -172,44 +179,3 @@ def test_the_lines_of_python_run(monkeypatch, capsys):
     monkeypatch.setattr(rlzoo.PPO, "learn", lambda agent: learn(agent, 256))
     exec(compile(code, "ppo.md", "exec"), {})
     assert np.isfinite(float(capsys.readouterr().out))
-
-
-# ---- the README ------------------------------------------------------------------------------------------------------
-README = (DOCS.parent / "README.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"^rlzoo train --algo (\w+) --env (\S+) --set (.+)$", README, re.M)
-
-
-@pytest.mark.parametrize("algorithm, env, settings", COMMANDS)
-def test_the_commands_that_combine_parts_make_agents_that_act(algorithm, env, settings):
-    agent = find(algorithm)(env, backend="numpy", **settings_of(settings.split()))
-    seen, _ = agent.vector_env.reset(seed=0)
-    first = np.ones(agent.config.n_envs, np.bool_)
-    actions = agent.player(agent.config.n_envs, None)(seen, first)
-    assert agent.vector_env.action_space.contains(np.asarray(actions, agent.vector_env.action_space.dtype))
-
-
-def test_the_commands_were_found_and_every_algorithm_is_named():
-    assert len(COMMANDS) == 4
-    table = README.partition("## Algorithms")[2].partition("## ")[0]
-    assert all(f"`{name}`" in table and f"`{kind}`" in table for name, kind in ALGORITHMS.items())
-
-
-def test_a_recurrent_agent_acts_as_the_readme_says(monkeypatch):
-    (code,) = re.findall(r"```python\n(agent = PPO\(.*?)```", README, re.S)
-    monkeypatch.setenv("RLZOO_BACKEND", "numpy")
-    names = {"PPO": rlzoo.PPO, "observation": np.zeros(4, np.float32)}
-    exec(compile(code, "README.md", "exec"), names)
-    assert names["action"] in (0, 1) and names["memory"].first == [0.0]
-
-
-def test_callbacks_and_a_layer_of_ones_own_are_as_the_readme_says(tmp_path, monkeypatch):
-    require("jax"), require("torch")
-    monkeypatch.chdir(tmp_path)
-    begins = "from rlzoo.training", "from dataclasses"
-    told, own = (re.search(rf"```python\n({begin}.*?)```", README, re.S)[1] for begin in begins)
-    names = {"agent": rlzoo.PPO("CartPole-v1", backend="jax")}
-    exec(compile(told.replace("100_000", "2_048").replace("50_000", "1_024"), "README.md", "exec"), names)
-    assert names["agent"].steps == 2048 and (tmp_path / "halfway").is_dir()
-    exec(compile(own.replace("20_000", "2_048"), "README.md", "exec"), names)
-    assert repr(names["agent"]) == "<MyPPO on CartPole-v1, torch, 2,048 steps>"
-    assert names["agent"].params["encoder"]["1"]["kernel"].shape == (4, 32)

@@ -9,8 +9,9 @@ from pydantic import Field
 
 from rlzoo.backend import ops
 from rlzoo.nn import Adam, RMSprop
+from rlzoo.nn.losses import valid_mean
 from rlzoo.nn.schedules import Schedule, Scheduled
-from rlzoo.training.actor_critic import ActorCriticAgent, ActorCriticConfig, mean
+from rlzoo.training.actor_critic import ActorCriticAgent, ActorCriticConfig
 
 Array = Any
 
@@ -69,8 +70,8 @@ class A2C(ActorCriticAgent):
         features = policy.features(params, batch["observation"], through_time=True)
         outputs = policy.parameters_of_action(params, features)
         log_prob = policy.head.distribution.log_prob(outputs, batch["action"])
-        policy_loss = -mean(self.normalized(batch["advantage"], weight) * log_prob, weight)
-        value_loss = mean(ops.square(policy.value(params, features) - batch["return"]), weight)
-        entropy = mean(policy.head.distribution.entropy(outputs), weight)
+        policy_loss = -valid_mean(self.normalized(batch["advantage"], weight) * log_prob, weight)
+        value_loss = valid_mean(ops.square(policy.value(params, features) - batch["return"]), weight)
+        entropy = valid_mean(policy.head.distribution.entropy(outputs), weight)
         loss = policy_loss + scalars["value_coefficient"] * value_loss - scalars["entropy_coefficient"] * entropy
         return loss, ops.stack([policy_loss, value_loss, entropy])

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from rlzoo.algorithms.sac import SAC, SACConfig
 from rlzoo.backend import ops, tree
-from rlzoo.nn.losses import mean, smallest
+from rlzoo.nn.losses import batch_mean, smallest
 from rlzoo.policies import DiscreteActorCritics
 
 Array = Any
@@ -69,15 +69,15 @@ class DiscreteSAC(SAC):
         values = tuple(ops.sum(output * chosen, -1) for output in outputs)
         critic_loss = 0.0
         for value in values:
-            critic_loss = critic_loss + 0.5 * mean(ops.square(value - target), weight)
+            critic_loss = critic_loss + 0.5 * batch_mean(ops.square(value - target), weight)
 
         features = tree.map(ops.stop_gradient, features)
         log_prob = ops.log_softmax(policy.parameters_of_action(params, features))
         prob, alpha = ops.exp(log_prob), ops.stop_gradient(self.temperature(params, scalars))
         wanted = prob * (alpha * log_prob - ops.stop_gradient(smallest(outputs)))
-        actor_loss = mean(ops.sum(wanted, -1), valid)
+        actor_loss = batch_mean(ops.sum(wanted, -1), valid)
         row_entropy = -ops.stop_gradient(ops.sum(prob * log_prob, -1))
-        entropy = mean(row_entropy, valid)
+        entropy = batch_mean(row_entropy, valid)
         temperature_loss = self.temperature_loss(params, entropy, self.aim(features, valid))
         metrics = ops.stack([critic_loss, actor_loss, entropy, alpha, ops.mean(values[0])])
         return critic_loss + actor_loss + temperature_loss, self.report(metrics, values[0] - target)
@@ -90,4 +90,4 @@ class DiscreteSAC(SAC):
         if features.mask is None:
             return c.target_entropy_share * math.log(self.policy.head.distribution.size)
         allowed = ops.sum(ops.astype(ops.greater(features.mask, 0), "float32"), -1)
-        return c.target_entropy_share * mean(ops.log(ops.maximum(allowed, 1.0)), valid)
+        return c.target_entropy_share * batch_mean(ops.log(ops.maximum(allowed, 1.0)), valid)

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from rlzoo.backend import ops, tree
 from rlzoo.nn import Adam, CategoricalReturn, ExpectedReturn
-from rlzoo.nn.losses import mean
+from rlzoo.nn.losses import batch_mean
 from rlzoo.nn.schedules import Schedule, Scheduled, ScheduledShare
 from rlzoo.policies import QNetwork
 from rlzoo.training.off_policy import OffPolicyAgent, OffPolicyConfig
@@ -69,7 +69,7 @@ class DQNConfig(OffPolicyConfig):
     def _returns(self) -> DQNConfig:
         if self.v_min >= self.v_max:
             raise ValueError(f"v_min = {self.v_min} is not below v_max = {self.v_max}")
-        if self.risk < 1.0 and isinstance(self.returns(), ExpectedReturn):
+        if isinstance(self.returns(), ExpectedReturn) and self.risk < 1.0:  # returns() may refuse what it cannot make
             raise ValueError(f"risk = {self.risk} needs the distribution of returns: set distributional = true")
         return self
 
@@ -176,7 +176,7 @@ class DQN(OffPolicyAgent):
         features = policy.features(params, batch["observation"], through_time=True)
         outputs = policy.of_action(policy.outputs(params, features, noise.get("online")), batch["action"])
         error = policy.returns.error(outputs, target)
-        loss = mean(error, batch.get("weight"))
+        loss = batch_mean(error, batch.get("weight"))
         value = policy.returns.value(outputs)
         td_error = error if policy.returns.shape else ops.abs(value - target)
         return loss, self.report(ops.stack([loss, ops.mean(value), ops.mean(td_error)]), td_error)

@@ -15,9 +15,10 @@ from pydantic import Field, field_validator
 
 from rlzoo.backend import ops, tree
 from rlzoo.nn import Adam
+from rlzoo.nn.losses import valid_mean
 from rlzoo.nn.optimizers import choose
 from rlzoo.nn.schedules import Schedule, Scheduled
-from rlzoo.training.actor_critic import ActorCriticAgent, MinibatchConfig, mean
+from rlzoo.training.actor_critic import ActorCriticAgent, MinibatchConfig
 from rlzoo.training.config import one_of
 
 Array = Any
@@ -65,9 +66,13 @@ class PPO(ActorCriticAgent):
         """Whether the objective is the penalized one."""
         return self.config.objective == "kl"
 
+    @property
+    def keeps_outputs(self) -> bool:
+        """The penalty is a divergence from the old distributions."""
+        return self.penalizes
+
     def initial_state(self, flat: np.ndarray) -> dict[str, Any]:
         self.optimizer = Adam(max_grad_norm=self.config.max_grad_norm, epsilon=1e-5)
-        self.keeps_outputs = self.penalizes
         penalty = {"penalty": np.full((), self.config.kl_coefficient, np.float32)} if self.penalizes else {}
         return {"parameters": flat, "optimizer": self.optimizer.init(flat)} | penalty
 
@@ -134,18 +139,19 @@ class PPO(ActorCriticAgent):
             surrogate = surrogate - scalars["penalty"] * kl
         else:
             surrogate = ops.minimum(surrogate, ops.clip(ratio, 1.0 - clip, 1.0 + clip) * advantage)
-        policy_loss = -mean(surrogate, weight)
+        policy_loss = -valid_mean(surrogate, weight)
 
         value = policy.value(params, features)
         error = ops.square(value - batch["return"])
         if c.clip_range_value is not None:
             change = ops.clip(value - batch["value"], -c.clip_range_value, c.clip_range_value)
             error = ops.maximum(error, ops.square(batch["value"] + change - batch["return"]))
-        value_loss = mean(error, weight)
+        value_loss = valid_mean(error, weight)
 
-        entropy = mean(policy.head.distribution.entropy(outputs), weight)
+        entropy = valid_mean(policy.head.distribution.entropy(outputs), weight)
         loss = policy_loss + scalars["value_coefficient"] * value_loss - scalars["entropy_coefficient"] * entropy
 
-        approx_kl = mean(ratio - 1.0 - log_ratio, weight)  # k₃ of Schulman's note on approximating the KL divergence
+        # k₃ of Schulman's note on approximating the KL divergence.
+        approx_kl = valid_mean(ratio - 1.0 - log_ratio, weight)
         clipped = ops.astype(ops.greater(ops.abs(ratio - 1.0), clip), "float32")
-        return loss, ops.stack([policy_loss, value_loss, entropy, approx_kl, mean(clipped, weight)])
+        return loss, ops.stack([policy_loss, value_loss, entropy, approx_kl, valid_mean(clipped, weight)])

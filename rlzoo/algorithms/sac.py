@@ -15,7 +15,7 @@ from pydantic import Field
 
 from rlzoo.backend import ops, tree
 from rlzoo.nn import Adam, Layout
-from rlzoo.nn.losses import mean, smallest
+from rlzoo.nn.losses import batch_mean, smallest
 from rlzoo.nn.schedules import Scheduled
 from rlzoo.policies import SquashedActorCritics
 from rlzoo.training.config import Kept
@@ -108,7 +108,7 @@ class SAC(OffPolicyAgent):
     def targets(self, state: dict[str, Any], batch: dict[str, Any], noise: dict[str, Array], scalars: Any) -> Array:
         """y = r + γ (1 − terminated) (q − α log π(a′ | s′)), with a′ from the policy (Haarnoja 2018, eq. 3 and 5).
 
-        q is what `judged` takes of the target's critics: SAC's min_i Q_i(s′, a′).
+        `judged` makes q of the target's critics: in SAC it is min_i Q_i(s′, a′).
         """
         params, policy = self.layout.split(state["parameters"]), self.policy
         target = self.target_layout.split(state["target"])
@@ -130,18 +130,18 @@ class SAC(OffPolicyAgent):
         values = policy.values(params, features, batch["action"])
         critic_loss = 0.0
         for value in values:
-            critic_loss = critic_loss + mean(self.error(value, target), weight)
+            critic_loss = critic_loss + batch_mean(self.error(value, target), weight)
 
         fixed = params | {"critics": tree.map(ops.stop_gradient, params["critics"])}
         features = tree.map(ops.stop_gradient, features)
         outputs = policy.parameters_of_action(params, features)
         action, log_prob = policy.head.distribution.sample_and_log_prob(outputs, noise["action"])
         alpha = ops.stop_gradient(self.temperature(params, scalars))
-        actor_loss = mean(alpha * log_prob - self.wanted(policy.values(fixed, features, action)), valid)
+        actor_loss = batch_mean(alpha * log_prob - self.wanted(policy.values(fixed, features, action)), valid)
 
         aim = self.config.target_entropy
         aim = -float(policy.head.distribution.size) if aim is None else aim
-        entropy = -mean(ops.stop_gradient(log_prob), valid)
+        entropy = -batch_mean(ops.stop_gradient(log_prob), valid)
         loss = critic_loss + actor_loss + self.temperature_loss(params, entropy, aim)
         metrics = ops.stack([critic_loss, actor_loss, entropy, alpha, ops.mean(values[0])])
         return loss, self.report(metrics, self.td_error(values[0], target))

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from rlzoo.backend import ops, tree
 from rlzoo.nn import Adam
-from rlzoo.nn.losses import mean, smallest
+from rlzoo.nn.losses import batch_mean, smallest
 from rlzoo.nn.optimizers import choose
 from rlzoo.nn.schedules import Schedule, Scheduled
 from rlzoo.policies import DeterministicActorCritics
@@ -128,9 +128,10 @@ class TD3(OffPolicyAgent):
         values = policy.values(params, features, batch["action"])
         critic_loss = 0.0
         for value in values:
-            critic_loss = critic_loss + mean(ops.square(value - target), weight)
+            critic_loss = critic_loss + batch_mean(ops.square(value - target), weight)
         fixed = params | {"critics": tree.map(ops.stop_gradient, params["critics"])}
         features = tree.map(ops.stop_gradient, features)
-        actor_loss = -mean(policy.values(fixed, features, policy.action(params, features))[0], batch.get("valid"))
+        wanted = policy.values(fixed, features, policy.action(params, features))[0]
+        actor_loss = -batch_mean(wanted, batch.get("valid"))
         metrics = ops.stack([critic_loss, actor_loss, ops.mean(values[0])])
         return critic_loss + actor_loss, self.report(metrics, values[0] - target)

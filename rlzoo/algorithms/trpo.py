@@ -9,16 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from rlzoo.backend import ops, tree
-from rlzoo.errors import UserError
 from rlzoo.nn import Adam
+from rlzoo.nn.losses import valid_mean
 from rlzoo.nn.schedules import Schedule, Scheduled
-from rlzoo.policies import ActorCritic
-from rlzoo.training.actor_critic import ActorCriticAgent, ActorCriticConfig, mean
+from rlzoo.training.actor_critic import ActorCriticAgent, ActorCriticConfig, within_a_rollout
 
 Array = Any
 
@@ -50,6 +48,11 @@ class TRPOConfig(ActorCriticConfig):
             raise ValueError("a trust region is greater than 0; it may shrink to 0")
         return value
 
+    @model_validator(mode="after")
+    def _batches(self) -> TRPOConfig:
+        within_a_rollout(self)
+        return self
+
 
 class TRPO(ActorCriticAgent):
     """Trust region policy optimization, for discrete, multi-discrete, binary and continuous actions."""
@@ -57,17 +60,12 @@ class TRPO(ActorCriticAgent):
     name = "trpo"
     Config = TRPOConfig
     metrics = ("policy_loss", "kl", "step", "entropy", "value_loss", "explained_variance")
-    keeps_outputs = True
     twins = False  # the critic is fitted apart, on what the policy remembers
 
-    def build_policy(self, observation_space: gym.Space, action_space: gym.Space) -> ActorCritic:
-        c, available = self.config, self.config.n_steps * self.config.n_envs
-        if c.batch_size > available:
-            raise UserError(
-                f"batch_size = {c.batch_size} is more than a rollout holds: n_steps × n_envs = {c.n_steps} × "
-                f"{c.n_envs} = {available}; lower batch_size or raise n_steps"
-            )
-        return super().build_policy(observation_space, action_space)
+    @property
+    def keeps_outputs(self) -> bool:
+        """The trust region is a divergence from the old distributions."""
+        return True
 
     def initial_state(self, flat: np.ndarray) -> dict[str, Any]:
         self.optimizer = Adam()
@@ -101,7 +99,7 @@ class TRPO(ActorCriticAgent):
         """−E[π(a | s) / π_old(a | s) A] (Schulman 2015, eq. 14), and the entropy."""
         distribution, outputs, weight = self.policy.head.distribution, self.outputs(params, batch), batch.get("weight")
         ratio = ops.exp(distribution.log_prob(outputs, batch["action"]) - batch["log_prob"])
-        return -mean(ratio * batch["advantage"], weight), mean(distribution.entropy(outputs), weight)
+        return -valid_mean(ratio * batch["advantage"], weight), valid_mean(distribution.entropy(outputs), weight)
 
     def fisher_product(self, flat: Array, vector: Array, batch: dict[str, Any]) -> Array:
         """(F + damping I) v, F the Hessian of the KL divergence at the old policy (Schulman 2015, appendix C)."""
@@ -165,7 +163,7 @@ class TRPO(ActorCriticAgent):
         def loss(params: Any) -> tuple[Array, None]:
             features = tree.map(ops.stop_gradient, self.policy.features(params, batch["observation"]))
             error = ops.square(self.policy.value(params, features) - batch["return"])
-            return mean(error, batch.get("weight")), None
+            return valid_mean(error, batch.get("weight")), None
 
         value, _, gradient = self.layout.value_and_grad(loss, state["parameters"])
         parameters, optimizer = self.optimizer.update(

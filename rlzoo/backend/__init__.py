@@ -19,7 +19,7 @@ from weakref import WeakMethod
 import numpy as np
 
 from rlzoo.backend import tree
-from rlzoo.errors import UserError, nearest
+from rlzoo.errors import UserError, installing, nearest
 
 ENGINES = ("jax", "torch", "tensorflow", "mindspore")  # in the order `auto` tries them
 DEVICES = ("auto", "cpu", "cuda")
@@ -42,12 +42,12 @@ def choose(name: str | None = None) -> str:
         for candidate in ENGINES:
             if is_installed(candidate):
                 return candidate
-        raise UserError("no engine is installed: pip install 'rlzoo2[jax]' (or torch, tensorflow, mindspore)")
+        raise UserError(f"no engine is installed: {installing('jax')} (or torch, tensorflow, mindspore)")
     if name not in (*ENGINES, "numpy"):
-        valid = f"auto, {', '.join(ENGINES)}, and numpy, which acts"
+        valid = f"auto, {', '.join(ENGINES)}; numpy, which cannot learn"
         raise UserError(f"unknown backend {name!r}{nearest(name, ENGINES)} (valid: {valid})")
     if not is_installed(name):
-        raise UserError(f"backend {name!r} is not installed: pip install 'rlzoo2[{name}]' (in a checkout: '.[{name}]')")
+        raise UserError(f"backend {name!r} is not installed: {installing(name)}")
     return name
 
 
@@ -71,8 +71,8 @@ class Engine:
     def check_process(self) -> None:
         """Raises UserError in a process that was forked from one in which the engine ran: it would wait for ever."""
         if _started.get(self.name, os.getpid()) != os.getpid():
-            mend = "start workers by multiprocessing.get_context('spawn')"
-            raise UserError(f"{self.name} was used before this process was forked: {mend}")
+            mend = "start worker processes with multiprocessing.get_context('spawn')"
+            raise UserError(f"{self.name} cannot run in a process that was forked after {self.name} had run: {mend}")
 
     def _note(self, verb: str) -> None:
         if THREADS_SINCE.get(self.name) == verb:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rlzoo.backend import tree
+from rlzoo.buffers.following import LARGE, Following
 from rlzoo.buffers.priorities import Priorities
 
 
@@ -16,7 +17,8 @@ class ReplayBuffer:
 
     The steps of one time lie side by side, so the next step of an environment is N rows on. `capacity` is lowered to a
     multiple of N. Terminated and truncated are kept apart: `terminated` alone stops the bootstrap. `next_observation`
-    is stored, so a transition stays right where the environment was reset after it.
+    is stored, so a transition stays right where the environment was reset after it; of images, only where it is not the
+    observation of the next step.
 
     `n_step` steps make one return; `length` of them, one after another, a sequence; with `priorities`, what surprised
     is drawn more often. All combine.
@@ -27,13 +29,18 @@ class ReplayBuffer:
         self.n_envs, self.gamma, self.n_step, self.length, self.priorities = n_envs, gamma, n_step, length, priorities
         self.capacity, self.size, self.position = max(capacity // n_envs, 1) * n_envs, 0, 0
         one = np.zeros((), np.float32)
-        self.data: dict[str, Any] = tree.map(
-            lambda x: np.zeros((self.capacity, *x.shape), x.dtype),
-            {"observation": observation, "next_observation": observation, "action": action, "reward": one,
-             "terminated": one, "truncated": one, "valid": one},
-        )  # fmt: skip
+        columns = {"observation": observation, "action": action, "reward": one, "terminated": one, "truncated": one,
+                   "valid": one}  # fmt: skip
+        rings = tree.map(lambda x: np.zeros((self.capacity, *x.shape), x.dtype), columns)
+        following = tree.map(self._following, rings["observation"])
+        self.data: dict[str, Any] = {"observation": rings.pop("observation"), "next_observation": following} | rings
         self._columns = tree.flatten(self.data)[0]
-        self.every_row_counts = True  # none was a step that an environment spent on resetting
+        self.every_step_counts = True  # none kept here, and none to come as far as is known, is spent on a reset
+
+    def _following(self, observation: np.ndarray) -> Any:
+        """Where what follows the rows of a ring of observations is written: into another, or beside it if large."""
+        is_large = observation[0].nbytes >= LARGE
+        return Following(observation, self.n_envs) if is_large else np.zeros(observation.shape, observation.dtype)
 
     def __len__(self) -> int:
         return self.size
@@ -48,9 +55,10 @@ class ReplayBuffer:
         """Whether there is something to draw: as many steps as a sequence has."""
         if self.priorities is not None:
             return self.priorities.tree.total > 0.0
-        return self.size >= self.length * self.n_envs and (
-            self.every_row_counts or bool(self.data["valid"][: self.size].any())
-        )
+        if self.every_step_counts or self.size < self.length * self.n_envs:
+            return self.size >= self.length * self.n_envs
+        valid = self.data["valid"]
+        return bool(valid[self.position - 1] or valid[: self.size].any())  # the last one mostly saves looking at all
 
     # ---- writing -----------------------------------------------------------------------------------------------------
     def add(self, rows: dict[str, Any]) -> None:
@@ -63,8 +71,8 @@ class ReplayBuffer:
         where: Any = slice(self.position, end) if end <= capacity else np.arange(self.position, end) % capacity
         for column, values in zip(self._columns, tree.flatten(rows)[0], strict=True):
             column[where] = values
-        if self.every_row_counts and np.count_nonzero(rows["valid"]) < n:
-            self.every_row_counts = False
+        if self.every_step_counts and np.count_nonzero(rows["valid"]) < n:
+            self.every_step_counts = False
         self.position = end % capacity
         self.size = min(self.size + n, capacity)
         if self.priorities is not None:
@@ -111,14 +119,12 @@ class ReplayBuffer:
             weight = counts if weight is None else counts * np.tile(weight, (1, self.length))
         return batch if weight is None else batch | {"weight": weight}
 
-    every_step_counts = True  # whether no environment ever spends a step on resetting: set by who knows them
-
     def _starts(self, rng: np.random.Generator, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None]:
         """Rows to begin with, and how much each counts to make up for being drawn more often."""
         if self.priorities is not None:
             return self.priorities.sample(rng, shape, self.size)
         rows = self._any(rng, shape)
-        while self.length == 1 and not self.every_row_counts:
+        while self.length == 1 and not self.every_step_counts:
             wrong = self.data["valid"][rows] == 0.0
             if not wrong.any():
                 break
@@ -183,7 +189,10 @@ class ReplayBuffer:
     def arrays(self) -> dict[str, np.ndarray]:
         """What a checkpoint holds of it: the filled rows by name and where the next goes."""
         names = tree.paths(self.data)
-        filled = {name: column[: self.size] for name, column in zip(names, self._columns, strict=True)}
+        filled: dict[str, np.ndarray] = {}
+        for name, column in zip(names, self._columns, strict=True):
+            is_apart = isinstance(column, Following)
+            filled |= column.arrays(name, self.size) if is_apart else {name: column[: self.size]}
         more = {} if self.priorities is None else self.priorities.arrays(self.size)
         return filled | more | {"position": np.asarray(self.position, np.int64)}
 
@@ -198,6 +207,10 @@ class ReplayBuffer:
         if size % self.n_envs or position % self.n_envs:
             raise ValueError(f"a replay of {size} rows, the next at {position}, is not of {self.n_envs} environments")
         for name, column in zip(tree.paths(self.data), self._columns, strict=True):
+            if isinstance(column, Following):
+                newest = (position - 1 - np.arange(min(self.n_envs, size))) % self.capacity
+                column.restore(name, arrays, size, newest)
+                continue
             rows = arrays[name]
             if rows.shape != (size, *column.shape[1:]) or rows.dtype != column.dtype:
                 raise ValueError(f"replay {name} is {rows.dtype} {rows.shape}, not {column.dtype} {column.shape[1:]}")
@@ -205,4 +218,4 @@ class ReplayBuffer:
         if self.priorities is not None:
             self.priorities.restore(arrays, size)
         self.size, self.position = size, position
-        self.every_row_counts = np.count_nonzero(self.data["valid"][:size]) == size
+        self.every_step_counts &= np.count_nonzero(self.data["valid"][:size]) == size

@@ -20,7 +20,8 @@ def evaluate(
     backend: Annotated[str | None, typer.Option(metavar="NAME", help="Engine, as for train; numpy acts too.")] = None,
     stochastic: Annotated[bool, typer.Option("--stochastic", help="Act as in training, not by the mode.")] = False,
     env: Annotated[
-        str | None, typer.Option(metavar="ID", help="Environment; needed where its id names a module.")
+        str | None,
+        typer.Option(metavar="ID", help="Environment; needed if its id names a module or has text in its arguments."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

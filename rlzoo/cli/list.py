@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from rlzoo.cli.output import print_table
-from rlzoo.errors import UserError, nearest
+from rlzoo.errors import UserError, installing, nearest
 
 ADAPTERS = ("GymV21Environment", "GymV26Environment")  # ways to make old environments, which are none themselves
 
@@ -52,7 +52,7 @@ def _list_backends() -> None:
 
     auto = choose("auto") if any(map(is_installed, ENGINES)) else None
     rows = [
-        [name, framework_version(name) if is_installed(name) else "not installed", f"pip install 'rlzoo2[{name}]'",
+        [name, framework_version(name) if is_installed(name) else "not installed", installing(name),
          "auto takes this one" if name == auto else ""] for name in ENGINES
     ]  # fmt: skip
     print_table(["backend", "version", "how to install it", ""], rows)

@@ -1,14 +1,17 @@
-"""`--set NAME=VALUE …`: hyperparameters on the command line, as text that the config parses."""
+"""Hyperparameters as the command line takes them: `--set NAME=VALUE …`, and `--config FILE`. The config parses them."""
 
 from __future__ import annotations
 
+import json
 import re
+import tomllib
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import typer
 
-from rlzoo.errors import UserError
+from rlzoo.errors import UserError, printable
 
 
 def whole(least: int) -> Callable[[str], int]:
@@ -34,6 +37,7 @@ def _exactly(number: float) -> int:
 
 
 SETTING = re.compile(r"[A-Za-z_]\w*=")
+FORMS = {".json": "JSON", ".toml": "TOML"}
 OPTIONS = ("env", "backend", "device", "seed", "eager")  # of an agent, which are none of its config's
 
 
@@ -60,11 +64,13 @@ def spread(words: list[str]) -> list[str]:
     return spread_out
 
 
-def settings_of(given: Iterable[str] | None, **shorthands: Any) -> dict[str, Any]:
+def settings_of(given: Iterable[str] | None, config: Path | None = None, **shorthands: Any) -> dict[str, Any]:
     """The hyperparameters of `--set` and of options that are short for one, such as `--steps`, where they are not None.
 
-    Raises UserError for text that is no NAME=VALUE, for a name given twice, and for what is an option of `train`.
+    They go before those of the file `config`. Raises UserError for text that is no NAME=VALUE, for a name given twice,
+    and for what is an option of `train`.
     """
+    of_file = {} if config is None else settings_in(config)
     settings = {name: value for name, value in shorthands.items() if value is not None}
     for setting in given or ():
         if not SETTING.match(setting):
@@ -72,8 +78,34 @@ def settings_of(given: Iterable[str] | None, **shorthands: Any) -> dict[str, Any
         name, _, value = setting.partition("=")
         if name in OPTIONS:
             option = "--eager" if name == "eager" else f"--{name} {value}"
-            raise UserError(f"{name} is no hyperparameter: give {option}")
+            raise UserError(f"{name} is not a hyperparameter: give {option}")
         if name in settings:
             raise UserError(f"{name} is given twice: {settings[name]} and {value}; leave one out")
+        settings[name] = value
+    return of_file | settings
+
+
+def settings_in(path: Path) -> dict[str, Any]:
+    """The hyperparameters in a file: lines NAME = VALUE of TOML, or a run's `config.json`, or the run's folder.
+
+    Raises UserError for a file that cannot be read or holds something else.
+    """
+    file, shown = path / "config.json" if path.is_dir() else path, printable(path)
+    try:
+        text = file.read_text(encoding="utf-8")
+        found = json.loads(text) if file.suffix == ".json" else tomllib.loads(text)
+    except OSError as error:
+        raise UserError(f"cannot read --config {shown}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:  # of both parsers, and of what is not UTF-8
+        raise UserError(f"--config {shown} cannot be read as {FORMS.get(file.suffix, 'TOML')}: {error}") from None
+    if not isinstance(found, dict):
+        raise UserError(f"--config {shown} holds no hyperparameters: write lines such as learning_rate = 3e-4")
+    settings = {}
+    for name, value in found.items():
+        value = value["value"] if isinstance(value, dict) and value.keys() == {"value", "from"} else value
+        if name in OPTIONS:
+            raise UserError(f"--config {shown} has {name}, which is not a hyperparameter: give --{name}")
+        if isinstance(value, dict):
+            raise UserError(f"--config {shown} has a table [{printable(name)}]: write lines NAME = VALUE alone")
         settings[name] = value
     return settings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,6 +15,7 @@ def show(
     algo: Annotated[str, typer.Argument(metavar="ALGO", help="Algorithm; `rlzoo list algos`.")],
     env: Annotated[str, typer.Argument(metavar="ENV", help="Environment; `rlzoo list envs`.")],
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE …", help="As for train.")] = None,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="As for train.")] = None,
 ) -> None:
     """Show the hyperparameters that `rlzoo train` would take."""
     from rlzoo.algorithms import find
@@ -24,7 +26,7 @@ def show(
     kind = find(algo)
     trust(env)
     family = family_of(env)
-    resolved = resolve(kind.name, kind.Config, name_of(env), family, settings_of(settings))
+    resolved = resolve(kind.name, kind.Config, name_of(env), family, settings_of(settings, config))
     values = resolved.config.model_dump(mode="json")
     rows, provenance = [], {}
     for name, field in kind.Config.model_fields.items():

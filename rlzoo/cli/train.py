@@ -35,6 +35,9 @@ def train(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE …", help="Hyperparameters; see `rlzoo show`.")
     ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Hyperparameters: a TOML file or another run. --set wins.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="The run's folder; by default one in runs/.")] = None,
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda.")] = "auto",
     eval_every: Annotated[
@@ -50,7 +53,7 @@ def train(
     """Train an agent in an environment, or go on with a run."""
     if resume is None:
         _check_evaluations(eval_every, stop_at)
-        hyperparameters = settings_of(settings, steps=steps, n_envs=n_envs)
+        hyperparameters = settings_of(settings, config, steps=steps, n_envs=n_envs)
         agent = _new_agent(algo, env, backend, device, seed, eager, hyperparameters)
         with _new_run(out, agent, context.obj, eval_every=eval_every, stop_at=stop_at) as run:
             _learn(agent, run, None, eval_every, stop_at, quiet, is_new=True)
@@ -60,7 +63,7 @@ def train(
             "environment": ("--env", env),
             "seed": ("--seed", seed),
         }
-        fixed = {"--set": settings, "--n-envs": n_envs, "--out": out}
+        fixed = {"--set": settings, "--config": config, "--n-envs": n_envs, "--out": out}
         with _open_run(resume) as run:
             _check_unchanged(run, keeps, fixed)
             eval_every = run.option("eval_every") if eval_every is None else eval_every
@@ -93,7 +96,7 @@ def _check_evaluations(eval_every: int | None, stop_at: float | None) -> None:
     if stop_at is not None and eval_every is None:
         raise UserError("--stop-at needs evaluations: give --eval-every too, such as --eval-every 10000")
     if stop_at is not None and not math.isfinite(stop_at):
-        raise UserError(f"--stop-at {stop_at} is never reached or always: give a number, such as --stop-at 475")
+        raise UserError(f"--stop-at {stop_at} is not valid: give a finite number, such as --stop-at 475")
 
 
 # ---- a new run -------------------------------------------------------------------------------------------------------

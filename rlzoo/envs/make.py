@@ -1,6 +1,7 @@
 """Environments from what a user names: an id, "package.module:EnvId", or a Gymnasium Env or VectorEnv object.
 
-An id may be followed by arguments of the environment: "FrozenLake-v1,is_slippery=false,map_name=8x8".
+An id may be followed by arguments of the environment: "FrozenLake-v1,is_slippery=false,map_name=8x8". One is not its
+own: `max_episode_steps` is the limit after which episodes are truncated, as in `gym.make`; none for no limit.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from rlzoo.envs.masks import MaskedActions, MaskedActionsVector
 from rlzoo.envs.mistakes import check_entry_point, check_reset
 from rlzoo.envs.stack import stacked
 from rlzoo.envs.sync import LeanSyncVectorEnv
-from rlzoo.errors import UserError, nearest
+from rlzoo.errors import UserError, nearest, whole_number
 
 NATIVE_FROM = 8  # environments side by side; fewer CartPoles are faster one after another
 MODULES = {"ALE": "ale_py"}  # which register names that begin so
-OF_MAKE_VEC = ("num_envs", "vectorization_mode", "vector_kwargs", "max_episode_steps")  # which it adds to a spec
+LIMIT = "max_episode_steps"
+OF_MAKE_VEC = ("num_envs", "vectorization_mode", "vector_kwargs", LIMIT)  # which it adds to a spec
 
 
 def arguments_of(env: str) -> dict[str, Any]:
@@ -35,7 +37,7 @@ def arguments_of(env: str) -> dict[str, Any]:
     for argument in env.split(",")[1:]:
         name, equals, value = argument.partition("=")
         if not name.strip().isidentifier() or not equals:
-            raise UserError(f"environment {env!r}: {argument!r} is no NAME=VALUE, such as is_slippery=false")
+            raise UserError(f"environment {env!r}: {argument!r} is not NAME=VALUE, such as is_slippery=false")
         found[name.strip()] = _plain(value.strip())
     return found
 
@@ -48,6 +50,15 @@ def _plain(text: str) -> Any:
         with suppress(ValueError):
             return kind(text)
     return text
+
+
+def _limit_of_argument(env: str, value: Any) -> int | None:
+    if value is None:
+        return None
+    try:
+        return whole_number(LIMIT, value)
+    except UserError as error:
+        raise UserError(f"environment {env!r}: {error}, or none") from None
 
 
 def module_and_id(env: str) -> tuple[str, str]:
@@ -72,7 +83,7 @@ def spec_of(env: Any) -> gym.envs.registration.EnvSpec | None:
     module, name = module_and_id(env)
     if module:
         if not all(part.isidentifier() for part in module.split(".")):
-            raise UserError(f"environment {env!r}: {module!r} is no module's name, such as package.module")
+            raise UserError(f"environment {env!r}: {module!r} is not the name of a module, such as package.module")
         try:
             importlib.import_module(module)
         except (ImportError, SyntaxError) as error:
@@ -81,6 +92,8 @@ def spec_of(env: Any) -> gym.envs.registration.EnvSpec | None:
         spec = gym.spec(name)
         if arguments:
             spec = copy.deepcopy(spec)
+            if LIMIT in arguments:
+                spec.max_episode_steps = _limit_of_argument(env, arguments.pop(LIMIT))
             spec.kwargs.update(arguments)
         return spec
     except gym.error.NamespaceNotFound:
@@ -130,7 +143,7 @@ def limit_of(env: Any) -> int:
 
 def _limit_in(spec: gym.envs.registration.EnvSpec, env: Any) -> int | None:
     """The limit in a spec; that which `gym.make_vec` was given stands among the arguments."""
-    return (spec.kwargs.get("max_episode_steps") if isinstance(env, VectorEnv) else None) or spec.max_episode_steps
+    return (spec.kwargs.get(LIMIT) if isinstance(env, VectorEnv) else None) or spec.max_episode_steps
 
 
 def _limit_by_wrapper(env: Any) -> int:

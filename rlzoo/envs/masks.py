@@ -20,8 +20,8 @@ from rlzoo.errors import UserError
 
 KEY, METHOD = "action_mask", "action_masks"
 _UNKNOWN = (
-    "{} resets where an episode is truncated before its mask there can be asked for, and all actions count as allowed: "
-    "put masks into info['action_mask'], or reset in the next step"
+    "{} gives no action mask for the last observation of a truncated episode, so all actions count as allowed there: "
+    "put the mask into info['action_mask'], or use AutoresetMode.NEXT_STEP"
 )
 
 

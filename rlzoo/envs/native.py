@@ -53,6 +53,8 @@ def make(spec: EnvSpec, n_envs: int, render_mode: str | None = None) -> VectorEn
     """`n_envs` environments in their own vector form; raises UserError if there is none."""
     if spec.vector_entry_point is None or spec.additional_wrappers:
         raise UserError(f"{spec.id} has no vector form of its own: leave vectorization at auto, or set it to sync")
+    if spec.max_episode_steps is None and gym.spec(spec.id).max_episode_steps is not None:
+        raise UserError(f"the vector form of {spec.id} is not without a limit: set vectorization = sync")
     spec = copy.deepcopy(spec)
     spec.vector_entry_point = same_as_copies(spec) or spec.vector_entry_point
     keywords: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}

@@ -12,7 +12,7 @@ from gymnasium.spaces import Box
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from rlzoo.errors import UserError
+from rlzoo.errors import UserError, installing
 
 LARGEST = 2**31 - 1  # EnvPool counts steps and seeds in int32
 MEND = "leave vectorization at auto, or set it to sync"
@@ -36,12 +36,12 @@ class EnvPoolVectorEnv(VectorEnv):
             import envpool
         except ImportError as error:
             raise UserError(
-                f"vectorization=envpool needs EnvPool ({error}): pip install 'rlzoo2[envpool]', or {MEND}"
+                f"vectorization=envpool needs EnvPool ({error}): {installing('envpool')}, or {MEND}"
             ) from None
         if spec.id not in envpool.list_all_envs() or spec.entry_point is None or spec.additional_wrappers:
             raise UserError(f"EnvPool does not have {spec.id}: {MEND}")
         if spec.kwargs != gym.spec(spec.id).kwargs:
-            raise UserError(f"EnvPool's {spec.id} takes no arguments such as {spec.kwargs}: {MEND}")
+            raise UserError(f"EnvPool's {spec.id} does not take the arguments {spec.kwargs}: {MEND}")
         with gym.make(spec) as one:
             self.single_observation_space, self.single_action_space = one.observation_space, one.action_space
         with warnings.catch_warnings():  # of bounds that lose precision
@@ -50,7 +50,7 @@ class EnvPoolVectorEnv(VectorEnv):
             spaces = theirs.gymnasium_observation_space, theirs.gymnasium_action_space
         for own, other in zip((self.single_observation_space, self.single_action_space), spaces):
             if own.shape != other.shape if isinstance(own, Box) and isinstance(other, Box) else own != other:
-                raise UserError(f"EnvPool's {spec.id} is another than Gymnasium's, {other} for {own}: {MEND}")
+                raise UserError(f"EnvPool's {spec.id} differs from Gymnasium's, it has {other}, not {own}: {MEND}")
         self.spec, self.num_envs, self.id = spec, num_envs, spec.id
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)

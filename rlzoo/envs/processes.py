@@ -14,7 +14,7 @@ from gymnasium.vector.async_vector_env import AsyncState
 from rlzoo.errors import UserError
 
 PATIENCE = 60.0  # seconds that a step under way has to come to its end
-MEND = "make the environment anew; rlzoo.load(path, env=…) goes on in it from what agent.save(path) wrote"
+MEND = "make a new environment, and rlzoo.load(path, env=…) to go on in it from a saved agent"
 
 
 def settle(env: VectorEnv) -> None:

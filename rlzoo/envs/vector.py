@@ -51,8 +51,12 @@ class Stepper:
 
     def step(self, action: np.ndarray) -> Transition:
         observation, reward, terminated, truncated, info = self.env.step(action)
-        done = terminated | truncated
-        if done.dtype != np.bool_:
+        try:
+            done = terminated | truncated
+            are_bools = done.dtype == np.bool_
+        except (TypeError, AttributeError):  # floats, or lists
+            are_bools = False
+        if not are_bools:
             terminated, truncated = np.asarray(terminated, np.bool_), np.asarray(truncated, np.bool_)
             done = terminated | truncated
         if not np.count_nonzero(done):  # faster than any()

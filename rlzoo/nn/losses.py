@@ -9,9 +9,16 @@ from rlzoo.backend import ops
 Array = Any
 
 
-def mean(x: Array, weight: Array | None = None) -> Array:
-    """The mean of `[N]` numbers; with weights Σ w x / N, as importance weights and steps that do not count want it."""
+def batch_mean(x: Array, weight: Array | None = None) -> Array:
+    """Σ w x / N, for what is drawn from a replay: its weights have a mean of their own already. Without, the mean."""
     return ops.mean(x) if weight is None else ops.mean(x * weight)
+
+
+def valid_mean(x: Array, weight: Array | None = None) -> Array:
+    """Σ w x / Σ w, for a rollout: the weight is 0 at steps that do not count, 1 at the others. Without, the mean."""
+    if weight is None:
+        return ops.mean(x)
+    return ops.sum(x * weight) / ops.maximum(ops.sum(weight), 1.0)
 
 
 def huber(error: Array, kappa: float = 1.0) -> Array:

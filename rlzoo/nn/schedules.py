@@ -62,9 +62,9 @@ def schedule(value: Any) -> Schedule:
         kind, start, end, fraction = match.groups()
         made = Schedule(float(start), float(end or 0.0), float(fraction or 1.0), kind)
         if not 0.0 < made.fraction <= 1.0:
-            raise ValueError("a schedule's fraction lies above 0 and at most at 1") from None
+            raise ValueError("the fraction of a schedule must be above 0 and at most 1") from None
         if kind == "exponential" and min(made.start, made.end) <= 0.0:
-            raise ValueError("an exponential schedule's ends are both positive") from None
+            raise ValueError("both ends of an exponential schedule must be positive") from None
         return made
     if not math.isfinite(constant):
         raise ValueError(f"write a finite number, {FORMS}")
@@ -77,13 +77,13 @@ def _plain(value: Schedule) -> float | str:
 
 def _at_least_0(value: Schedule) -> Schedule:
     if min(value.start, value.end) < 0.0:
-        raise ValueError("a number of at least 0")
+        raise ValueError("it must be at least 0")
     return value
 
 
 def _within_0_and_1(value: Schedule) -> Schedule:
     if min(value.start, value.end) < 0.0 or max(value.start, value.end) > 1.0:
-        raise ValueError("a share within 0 and 1")
+        raise ValueError("it must be between 0 and 1")
     return value
 
 

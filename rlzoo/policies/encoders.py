@@ -12,10 +12,9 @@ from rlzoo.backend import ops
 from rlzoo.errors import UserError
 from rlzoo.nn import Activation, Conv2D, Dense, Flatten, Layer, Sequential
 from rlzoo.nn.layers import Params, Shape
-from rlzoo.policies.spaces import is_image, parts_of
+from rlzoo.policies.spaces import SMALLEST_IMAGE, is_image, parts_of
 
 Array = Any
-SMALLEST_IMAGE = 36  # pixels a side that the convolutions below need
 
 
 class VectorEncoder(Layer):
@@ -82,7 +81,10 @@ class PartsEncoder(Layer):
 
 
 def encoder_for(space: spaces.Space) -> Layer:
-    """The encoder of an observation space; raises UserError for a space that has none."""
+    """The encoder of an observation space; raises UserError for a space that has none.
+
+    Convolutions read what `is_image`; of any other Box the numbers are taken as they are.
+    """
     parts = parts_of(space)
     if parts is not None:
         if not parts:
@@ -90,10 +92,11 @@ def encoder_for(space: spaces.Space) -> Layer:
         return PartsEncoder(tuple((key, encoder_for(part), part.shape or ()) for key, part in parts.items()))
     if is_image(space):
         height, width, channels = space.shape  # type: ignore[misc]
-        if min(height, width) < SMALLEST_IMAGE or channels > 16:
+        if min(height, width) < SMALLEST_IMAGE or channels > min(height, width):  # else the channels come first
             raise UserError(
                 f"images of shape {space.shape} do not fit: expected [height, width, channels] with both sides at "
-                f"least {SMALLEST_IMAGE}; resize or transpose them with a Gymnasium wrapper"
+                f"least {SMALLEST_IMAGE}, and no more channels than that; resize or transpose them with a Gymnasium "
+                "wrapper"
             )
         return ImageEncoder()
     shape: Any = space.shape

@@ -23,7 +23,6 @@ from rlzoo.nn.distributions import (
 
 Array = Any
 NEVER = -1e9  # the logit, or the value, of an action that is not allowed
-_UNMASKED = "action masks are for Discrete and MultiDiscrete actions, not for {}: set action_masks = false"
 
 
 @dataclass(frozen=True)
@@ -123,10 +122,8 @@ def _rows(*arrays: np.ndarray) -> Callable[[int], list[np.ndarray]]:
     return rows
 
 
-def stochastic_head(space: spaces.Space, masked: bool = False) -> Head:
-    """The head of a policy-gradient actor: any of Discrete, MultiDiscrete, MultiBinary, Box; masked, the first two."""
-    if masked and not isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
-        raise UserError(_UNMASKED.format(space))
+def stochastic_head(space: spaces.Space) -> Head:
+    """The head of a policy-gradient actor: for any of Discrete, MultiDiscrete, MultiBinary and float Box."""
     if isinstance(space, spaces.Discrete):
         return Head(Categorical(int(space.n)), space, (), np.int32)
     if isinstance(space, spaces.MultiDiscrete):
@@ -141,16 +138,15 @@ def stochastic_head(space: spaces.Space, masked: bool = False) -> Head:
     raise UserError(f"no policy acts in {space} (it can act in Discrete, MultiDiscrete, MultiBinary and float Box)")
 
 
-def squashed_head(space: spaces.Space, algorithm: str, masked: bool = False) -> Head:
+def squashed_head(space: spaces.Space, algorithm: str) -> Head:
     """The head of an actor that is bounded by a tanh; raises UserError unless the space is a bounded float Box."""
     if not isinstance(space, spaces.Box) or not np.issubdtype(space.dtype, np.floating):
         mend = "use ppo or dqn here" if isinstance(space, spaces.Discrete) else "use ppo here"
         mend = "use float actions in the environment" if isinstance(space, spaces.Box) else mend
         raise UserError(f"{algorithm} acts in continuous spaces (Box of floats), not in {space}: {mend}")
     if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
-        raise UserError(f"{algorithm} needs actions between finite bounds, not {space}: give the Box such, or use ppo")
-    if masked:
-        raise UserError(_UNMASKED.format(space))
+        mend = "give the Box finite low and high, or use ppo"
+        raise UserError(f"{algorithm} needs actions with finite bounds, not {space}: {mend}")
     count = int(np.prod(space.shape))
     return Head(SquashedGaussian(count), space, (count,), np.float32)
 

@@ -89,7 +89,7 @@ class ActorCritic(StochasticPolicy):
     def of(cls, trunk: Trunk, action: spaces.Space, hidden: tuple[int, ...], activation: str,
            initializer: str = "orthogonal", log_std: float = 0.0,
            sde_every: int | None = None) -> ActorCritic:  # fmt: skip
-        head = stochastic_head(action, trunk.masked)
+        head = stochastic_head(action)
         if sde_every is not None and not head.is_continuous:
             raise UserError(f"state-dependent exploration is for continuous actions, not {action}: set sde = false")
         gain = 1.0 if initializer == "fan_in" else 0.01
@@ -140,7 +140,7 @@ class SquashedActorCritics(StochasticPolicy):
     def of(cls, trunk: Trunk, action: spaces.Space, hidden: tuple[int, ...], activation: str, n_critics: int,
            algorithm: str, quantiles: int = 0, log_std: float = 0.0,
            sde_every: int | None = None) -> SquashedActorCritics:  # fmt: skip
-        head = squashed_head(action, algorithm, trunk.masked)
+        head = squashed_head(action, algorithm)
         outputs = head.distribution.size * (2 if sde_every is None else 1)
         critics = Ensemble(mlp(hidden, quantiles or 1, activation, "fan_in"), n_critics)
         return cls(trunk, mlp(hidden, outputs, activation, "fan_in"), critics, head, quantiles, log_std, sde_every)
@@ -186,7 +186,7 @@ class DeterministicActorCritics(Policy):
     @classmethod
     def of(cls, trunk: Trunk, action: spaces.Space, hidden: tuple[int, ...], activation: str,
            n_critics: int, algorithm: str) -> DeterministicActorCritics:  # fmt: skip
-        head = squashed_head(action, algorithm, trunk.masked)
+        head = squashed_head(action, algorithm)
         actor = mlp(hidden, head.distribution.size, activation, "fan_in")
         return cls(trunk, actor, Ensemble(mlp(hidden, 1, activation, "fan_in"), n_critics), head)
 

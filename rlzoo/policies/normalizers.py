@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from rlzoo.errors import UserError
 from rlzoo.policies.spaces import is_numbers, parts_of
 
 TRIFLE = 1e-12  # added to variances: far below that of minute returns, and above what rounding makes of a constant
@@ -122,3 +123,15 @@ def _within(x: np.ndarray, limit: float) -> np.ndarray:
     """x held between ± limit, float32. It is written over."""
     np.maximum(x, -limit, out=x)
     return np.minimum(x, limit, out=x).astype(np.float32, copy=False)
+
+
+def normalizers(space: spaces.Space, config: Any) -> dict[str, Any]:
+    """What a config asks to be normalized, "observation" and "reward"; raises UserError where nothing can be."""
+    made: dict[str, Any] = {}
+    if config.normalize_observation:
+        made["observation"] = ObservationNormalizer(space)
+        if not made["observation"].has_numbers:
+            raise UserError(f"normalize_observation is for vectors of numbers, not for {space}")
+    if config.normalize_reward:
+        made["reward"] = RewardNormalizer(config.n_envs, config.gamma)
+    return made

@@ -12,6 +12,7 @@ from gymnasium import spaces
 from rlzoo.errors import UserError
 
 INFINITE = 1e308  # a bound of infinity, in JSON
+SMALLEST_IMAGE = 36  # pixels a side that convolutions need
 PART = 50  # numbers that a space or a choice inside another counts for: each is objects and operations of its own
 SIZES = {"Box": "shape", "Discrete": "n", "MultiDiscrete": "nvec", "MultiBinary": "n"}  # what says how large each is
 KEYS = {
@@ -119,8 +120,14 @@ def _map(space: spaces.Space, function: Callable[..., Any], *trees: Any) -> Any:
 
 
 def is_image(space: spaces.Space) -> bool:
-    """Whether observations of this space are pixels: three axes of uint8."""
-    return isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) == 3
+    """Whether observations of this space are pixels: uint8 from 0 to 255, three axes, not both sides below 36.
+
+    With other bounds they are numbers, as in Stable-Baselines3. So are smaller ones, which convolutions are not made
+    for: a grid of 7 × 7 × 3 such as MiniGrid's is a vector of 147 numbers, taken as they are.
+    """
+    if not isinstance(space, spaces.Box) or space.dtype != np.uint8 or len(space.shape) != 3:
+        return False
+    return max(space.shape[:2]) >= SMALLEST_IMAGE and not space.low.any() and bool((space.high == 255).all())
 
 
 def has_image(space: spaces.Space) -> bool:
@@ -180,7 +187,7 @@ def rows(space: spaces.Space, observation: Any) -> tuple[Any, bool]:
     if any(single) != all(single):
         raise UserError(f"observation {observation!r} is not valid: some of its parts are batches and some are not")
     if len(set(lengths)) > 1:
-        raise UserError(f"an observation whose parts are batches of {lengths} is not valid: they are to be as long")
+        raise UserError(f"the parts of an observation must be batches of one size, not of {lengths}")
     return found, single[0]
 
 
@@ -203,8 +210,9 @@ def same_bounds(space: spaces.Space, other: spaces.Space) -> bool:
 
 
 def outline(space: spaces.Space) -> dict[str, Any]:
-    """What of a space the networks depend on."""
+    """What of a space the networks depend on: of a Box not the bounds, but what its numbers are kept as."""
     parts = parts_of(space)
     if parts is not None:
         return {str(key): outline(part) for key, part in parts.items()}
-    return {name: value for name, value in to_plain(space).items() if name not in ("low", "high", "dtype")}
+    plain = {name: value for name, value in to_plain(space).items() if name not in ("low", "high", "dtype")}
+    return plain | {"kept": str(example(space).dtype), "image": is_image(space)}

@@ -84,12 +84,14 @@ class Trunk:
 
     @classmethod
     def of(cls, space: spaces.Space, recurrent: str | None = None, units: int = 64, length: int = 1,
-           masked: bool = False, twins: bool = False) -> Trunk:  # fmt: skip
-        seen = space["observation"] if masked else space  # type: ignore[index]
+           masked: bool = False, twins: bool = False, encoder: Layer | None = None) -> Trunk:  # fmt: skip
+        """The trunk of a space; without an `encoder`, with the one for what the space is apart from masks."""
+        if encoder is None:
+            encoder = encoder_for(space["observation"] if masked else space)  # type: ignore[index]
         cell: Any = None if recurrent is None else CELLS[recurrent](units)
         if cell is not None and twins:
             cell = TwinCells(units, cell)
-        return cls(space, encoder_for(seen), cell, length if cell is not None else 1, masked)
+        return cls(space, encoder, cell, length if cell is not None else 1, masked)
 
     @property
     def _seen(self) -> Any:
@@ -141,7 +143,7 @@ class Trunk:
 
     def _through_time(self, params: Params, x: Array, seen: Any, mask: Array | None) -> Features:
         if x.shape[0] % self.length:
-            raise UserError(f"{x.shape[0]} steps are no sequences of {self.length}: sequence_length must divide them")
+            raise UserError(f"{x.shape[0]} steps are not sequences of {self.length}: sequence_length must divide them")
         sizes = [x.shape[0] // self.length] * self.length
         given, structure = tree.flatten(self.cell.of_input(params, x))
         steps = zip(*(ops.split(part, sizes) for part in given), strict=True)

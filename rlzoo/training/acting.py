@@ -21,7 +21,7 @@ from rlzoo.policies.spaces import example, has_image, outline, rows, same_bounds
 from rlzoo.training import copies
 from rlzoo.training.collect import Memory
 from rlzoo.training.evaluate import APART, LONGEST, Evaluation, evaluate, noise_beside, seed_of_evaluation
-from rlzoo.training.exploration import Exploration, GaussianNoise, HeldNoise
+from rlzoo.training.exploration import Exploration, HeldNoise, IndependentNoise
 from rlzoo.training.interrupts import Whole
 from rlzoo.training.threads import one_blas_thread
 
@@ -51,7 +51,7 @@ class Actor:
 
     @env.setter
     def env(self, value: Any) -> None:
-        raise UserError("an agent stays in its environment: save it, and load(path, env=…) puts it into another")
+        raise UserError("an agent cannot change its environment: save it, and load it with load(path, env=…)")
 
     @cached_property
     def whole(self) -> Whole:
@@ -109,7 +109,7 @@ class Actor:
 
     def exploration(self) -> Exploration:
         """What becomes of the noise of one step after another, for one who acts from here on."""
-        return GaussianNoise()
+        return IndependentNoise()
 
     def explore(self, seen: Any, rng: np.random.Generator, exploration: Exploration) -> tuple[np.ndarray, Any]:
         """Stochastic actions, with noise from `rng`."""
@@ -122,7 +122,7 @@ class Actor:
         Raises UserError where the agent remembers nothing.
         """
         if self.policy.trunk.cell is None:
-            raise UserError(f"this {self.name} remembers nothing: it was made with recurrent = none")
+            raise UserError(f"this {self.name} has no memory: it was made with recurrent = none")
         return Memory(self.policy.trunk, whole_number("n", n))
 
     def act(
@@ -146,7 +146,7 @@ class Actor:
             mend = "pass memory=agent.memory(n)" if memory is None else "leave memory out"
             raise UserError(f"this {self.name} has recurrent = {self.config.recurrent or 'none'}: {mend}")
         if memory is not None and (not isinstance(memory, Memory) or memory.cell != cell):
-            raise UserError(f"memory = {memory!r} is not this agent's: agent.memory(n) gives it")
+            raise UserError(f"memory = {memory!r} does not belong to this agent: take it from agent.memory(n)")
         return self._act(observation, None if deterministic else self._acting_rng, memory, self.exploration())
 
     def _with_mask(self, observation: Any, mask: Any) -> dict[str, Any]:
@@ -154,11 +154,11 @@ class Actor:
             raise UserError(f"this {self.name} has action_masks = true: pass the environment's, action_mask=mask")
         choices, shape = np.asarray(mask), self.observation_space[KEY].shape  # type: ignore[index]
         if choices.dtype.kind not in "biuf":
-            raise UserError(f"action_mask = {mask!r} is not valid: it is 1 or 0 for each choice")
+            raise UserError(f"action_mask = {mask!r} is not valid: it must be 1 or 0 for each choice")
         if choices.shape[-1:] != shape or choices.ndim > 2:
             raise UserError(f"action_mask of shape {choices.shape} is not valid: expected {shape} or (N, *{shape})")
         if not leaves_a_choice(choices, choices_of(self.action_space)).all():
-            raise UserError("action_mask allows no action: at least one choice of each action is to be 1")
+            raise UserError("action_mask allows no action: at least one choice of each action must be 1")
         return {KEY: (choices > 0).astype(np.int8), "observation": observation}
 
     @cached_property
@@ -268,18 +268,26 @@ class Actor:
         own = envs.insides(self.vector_env) if hasattr(self, "vector_env") else []
         if any(one is other for one in envs.insides(env) for other in own):
             self._must_reset = True
+        if isinstance(env, VectorEnv) and self._unfit(env) is None:
+            return env  # with the views that it learned by, as its own has
         return envs.make(env, infos=False, **self._views)
 
     def _environment(self) -> Any:
         """What to make environments of; raises UserError where a checkpoint names a module that nobody vouched for."""
         if self.env is None:
-            raise UserError("this agent was loaded without an environment: load(path, env=…) names or passes one")
+            raise UserError("this agent was loaded without an environment: give one with load(path, env=…)")
         return self.env
 
     def check_fit(self, env: VectorEnv) -> None:
         """Raises UserError unless an environment has the spaces that the agent was made for."""
+        unfit = self._unfit(env)
+        if unfit is not None:
+            raise UserError(f"{envs.name_of(envs.insides(env)[-1])} does not fit this agent: {unfit}")
+
+    def _unfit(self, env: VectorEnv) -> str | None:
+        """What is wrong with an environment's spaces; None where they are the agent's."""
         for kind in ("observation", "action"):
             found, expected = getattr(env, f"single_{kind}_space"), getattr(self, f"{kind}_space")
             if outline(found) != outline(expected) or (kind == "action" and not same_bounds(found, expected)):
-                unfit = f"the agent does not fit {envs.name_of(env)}"
-                raise UserError(f"{unfit}: its {kind} space is {expected}, not {found}")
+                return f"the agent's {kind} space is {expected}, the environment's {found}"
+        return None

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from rlzoo.backend import ops, tree
 from rlzoo.nn.layers import INITIALIZERS
+from rlzoo.nn.losses import valid_mean
 from rlzoo.nn.returns import generalized_advantage
 from rlzoo.policies import ActorCritic
 from rlzoo.training.config import Kept, one_of
@@ -45,6 +46,8 @@ class ActorCriticConfig(OnPolicyConfig):
 class MinibatchConfig(ActorCriticConfig):
     """What those have that learn from a rollout in several epochs of minibatches."""
 
+    sequenced: ClassVar[tuple[str, ...]] = ("n_steps", "batch_size")
+
     batch_size: int = Field(64, ge=2)
     """Steps in a minibatch; what does not fill the last one of an epoch is left out of that epoch."""
     n_epochs: int = Field(10, ge=1)
@@ -52,21 +55,28 @@ class MinibatchConfig(ActorCriticConfig):
 
     @model_validator(mode="after")
     def _batches(self) -> MinibatchConfig:
-        if self.batch_size > self.n_steps * self.n_envs:
-            raise ValueError(
-                f"batch_size = {self.batch_size} is more than a rollout holds: n_steps × n_envs = {self.n_steps} × "
-                f"{self.n_envs} = {self.n_steps * self.n_envs}; lower batch_size or raise n_steps"
-            )
-        if self.batch_size % self.length:
-            raise ValueError(f"batch_size = {self.batch_size} is no multiple of sequence_length = {self.length}")
+        within_a_rollout(self)
         return self
+
+
+def within_a_rollout(config: Any) -> None:
+    """Raises ValueError where a minibatch is larger than a rollout."""
+    if config.batch_size > config.n_steps * config.n_envs:
+        raise ValueError(
+            f"batch_size = {config.batch_size} is more than a rollout holds: n_steps × n_envs = {config.n_steps} × "
+            f"{config.n_envs} = {config.n_steps * config.n_envs}; lower batch_size or raise n_steps"
+        )
 
 
 class ActorCriticAgent(OnPolicyAgent):
     """An on-policy agent whose policy is an `ActorCritic`."""
 
     twins: ClassVar[bool] = True
-    keeps_outputs = False  # whether the update wants the old distributions, for divergences
+
+    @property
+    def keeps_outputs(self) -> bool:
+        """Whether the update wants the distributions that acted, for divergences from them."""
+        return False
 
     def build_policy(self, observation_space: gym.Space, action_space: gym.Space) -> ActorCritic:
         c, trunk = self.config, self.trunk(observation_space)
@@ -120,7 +130,7 @@ class ActorCriticAgent(OnPolicyAgent):
     def divergence(self, params: Any, batch: dict[str, Any]) -> Array:
         """The mean KL divergence from the policy that collected a batch in sequences; with `keeps_outputs`."""
         kl = self.policy.head.distribution.kl(batch["outputs"], self.outputs(params, batch))
-        return mean(kl, batch.get("weight"))
+        return valid_mean(kl, batch.get("weight"))
 
     def in_sequences(self, batch: Any) -> Any:
         """Arrays `[T · N, ...]` with the steps of sequences where a recurrent policy wants them; else as they are."""
@@ -144,17 +154,10 @@ class ActorCriticAgent(OnPolicyAgent):
         """Zero mean and unit variance, if the config wants it."""
         if not self.config.normalize_advantage:
             return advantage
-        centred = advantage - mean(advantage, weight)
-        return centred / (ops.sqrt(mean(ops.square(centred), weight)) + 1e-8)
-
-
-def mean(x: Array, weight: Array | None) -> Array:
-    """The mean over steps that count: those where no environment was resetting; without a weight, all."""
-    if weight is None:
-        return ops.mean(x)
-    return ops.sum(x * weight) / ops.maximum(ops.sum(weight), 1.0)
+        centred = advantage - valid_mean(advantage, weight)
+        return centred / (ops.sqrt(valid_mean(ops.square(centred), weight)) + 1e-8)
 
 
 def variance(x: Array, weight: Array | None) -> Array:
     """The variance over steps that count."""
-    return mean(ops.square(x - mean(x, weight)), weight)
+    return valid_mean(ops.square(x - valid_mean(x, weight)), weight)

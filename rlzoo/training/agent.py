@@ -20,9 +20,10 @@ from gymnasium.vector import VectorEnv
 from rlzoo import envs
 from rlzoo.backend import Engine
 from rlzoo.errors import UserError, whole_number
-from rlzoo.nn import Layout
+from rlzoo.nn import Layer, Layout
 from rlzoo.policies import Trunk
-from rlzoo.policies.normalizers import ObservationNormalizer, RewardNormalizer
+from rlzoo.policies.encoders import encoder_for
+from rlzoo.policies.normalizers import normalizers
 from rlzoo.training import checkpoint
 from rlzoo.training.acting import Actor
 from rlzoo.training.callbacks import Callback, StopTraining, checked, tell
@@ -90,7 +91,7 @@ class Agent(Actor, ABC):
         self.layout = Layout(params)
         self.state = checked_state(type(self).__name__, self.initial_state(self.layout.flatten(params)))
         check_metrics(type(self).__name__, getattr(self, "metrics", None), [*COLUMNS, *Profile.columns])
-        self.normalizers = self._normalizers()
+        self.normalizers = normalizers(self.observation_space, self.config)
         self.steps = 0  # environment steps taken, over all environments
         self.total_steps = self.config.steps  # what schedules are stretched over
         self.episodes = Episodes(self.config.n_envs)
@@ -121,24 +122,17 @@ class Agent(Actor, ABC):
 
     def trunk(self, observation_space: gym.Space) -> Trunk:
         """The encoder of these observations, with the memory and the masks that the config asks for."""
-        c = self.config
-        return Trunk.of(
-            observation_space, c.recurrent, c.recurrent_units, c.sequence_length, c.action_masks, self.twins
-        )
+        c, space = self.config, observation_space
+        encoder = self.encoder(space["observation"] if c.action_masks else space)  # type: ignore[index]
+        return Trunk.of(space, c.recurrent, c.recurrent_units, c.sequence_length, c.action_masks, self.twins, encoder)
+
+    def encoder(self, observation_space: gym.Space) -> Layer:
+        """The layer that makes features `[N, F]` of observations: override it to put layers of your own there."""
+        return encoder_for(observation_space)
 
     def initial_params(self, rng: np.random.Generator) -> dict[str, Any]:
         """The named parameters before learning."""
         return self.policy.init(rng)
-
-    def _normalizers(self) -> dict[str, Any]:
-        made: dict[str, Any] = {}
-        if self.config.normalize_observation:
-            made["observation"] = ObservationNormalizer(self.observation_space)
-            if not made["observation"].has_numbers:
-                raise UserError(f"normalize_observation is for vectors of numbers, not for {self.observation_space}")
-        if self.config.normalize_reward:
-            made["reward"] = RewardNormalizer(self.config.n_envs, self.config.gamma)
-        return made
 
     # ---- learning ----------------------------------------------------------------------------------------------------
     def learn(self, steps: int | None = None, *, callbacks: Sequence[Callback] = (), progress: bool = False) -> Self:
@@ -183,7 +177,7 @@ class Agent(Actor, ABC):
             self._reset()
         self._whole_episodes = self._limit > 0 or bool(self.episodes.begun.all())  # each has had one
         metrics = self.phase()
-        at_checkpoint = self._is_checkpoint(self.steps)
+        self._must_reset = at_checkpoint = self._is_checkpoint(self.steps)  # or where a callback plays in these
         with self.profile("log"):
             if at_checkpoint or self.steps - self._logged_at >= LOG_EVERY:
                 self._logged_at = self.steps  # at checkpoints too, so that a resumed run logs at the same steps
@@ -191,7 +185,6 @@ class Agent(Actor, ABC):
                 if metrics is not None:
                     self.last_metrics = named_metrics(self.name, self.metrics, self.engine.to_numpy(metrics))
                     self.log(self.last_metrics)
-            self._must_reset = at_checkpoint
             self._tell("on_steps")
             if at_checkpoint:
                 self._checkpoint()

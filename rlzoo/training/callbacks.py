@@ -44,7 +44,7 @@ def checked(callbacks: Any) -> Sequence[Callback]:
     """The callbacks; raises UserError if they are not a sequence of such."""
     for callback in callbacks if isinstance(callbacks, Sequence) else [callbacks]:
         if not isinstance(callback, Callback) or callback is callbacks:
-            mend = "callbacks is a list of Callback objects, such as [Every(1000, function)]"
+            mend = "callbacks must be a list of Callback objects, such as [Every(1000, function)]"
             raise UserError(f"callback {callback!r} is not valid: {mend}")
     return callbacks
 
@@ -66,7 +66,7 @@ class Every(Callback):
 
     def __init__(self, steps: int, function: Any):
         if not callable(function):
-            raise UserError(f"function = {function!r} is not valid: what takes the agent, such as print")
+            raise UserError(f"function = {function!r} is not valid: it must take the agent, as print does")
         self.steps, self.function, self.seen = whole_number("steps", steps), function, 0
 
     def on_start(self, agent: Any) -> None:
@@ -93,7 +93,7 @@ class Evaluate(Every):
     ):
         super().__init__(steps, self.evaluate)
         if stop_at is not None and not (isinstance(stop_at, int | float | np.number) and np.isfinite(stop_at)):
-            raise UserError(f"stop_at = {stop_at!r} is not valid: a return, such as 475.0, or None")
+            raise UserError(f"stop_at = {stop_at!r} is not valid: it must be a return, such as 475.0, or None")
         self.episodes, self.stop_at, self.env = whole_number("episodes", episodes), stop_at, env
         self.longest = None if longest is None else whole_number("longest", longest)
 

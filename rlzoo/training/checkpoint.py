@@ -143,7 +143,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """The manifest of a checkpoint folder; raises UserError if it is not whole."""
     with readable(path):
         if not (path / MANIFEST).is_file():
-            raise UserError(f"{path} is no checkpoint: it has no {MANIFEST}")
+            raise UserError(f"{path} is not a checkpoint: it has no {MANIFEST}")
     try:
         found = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         if isinstance(found, dict) and found.get("format") != FORMAT:
@@ -180,7 +180,7 @@ def _mend(path: Path) -> str:
         return f"remove {printable(path)}; the run itself is in {printable(path.parent / 'checkpoints')}"
     earlier = whole_before(path)
     named = f", such as {printable(earlier)}" if earlier else ""
-    return f"use an earlier one{named}; a run does once this folder is removed"
+    return f"use an earlier one{named}; if you remove this folder, --resume goes on from the one before"
 
 
 def load(

@@ -8,9 +8,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Self, Union, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from rlzoo.envs.make import module_and_id
 from rlzoo.errors import UserError, nearest
@@ -25,7 +34,7 @@ VECTORIZATIONS = ("auto", "sync", "native", "envpool")
 
 def _not_0(value: int) -> int:
     if value == 0:
-        raise ValueError("a whole number of at least 1, or −1")
+        raise ValueError("it must be a whole number of at least 1, or −1")
     return value
 
 
@@ -36,7 +45,7 @@ def one_of(value: Any, valid: Iterable[str]) -> Any:
     """A field's value that is one of these names, or None where the field may be; raises ValueError for any other."""
     names = tuple(valid)
     if value is not None and value not in names:
-        raise ValueError(f"one of {', '.join(names)}{nearest(value, names)}")
+        raise ValueError(f"it must be one of {', '.join(names)}{nearest(value, names)}")
     return value
 
 
@@ -50,13 +59,14 @@ class Config(BaseModel):
 
     outside: ClassVar[frozenset[str]] = frozenset()  # schedules that are read outside the compiled update
     at_first: ClassVar[frozenset[str]] = frozenset()  # what a new agent begins with, and a loaded one never reads
+    sequenced: ClassVar[tuple[str, ...]] = ()  # fields that count steps which are cut into sequences
 
     steps: int = Field(1_000_000, ge=1)
     """Environment steps to train for, over all environments together."""
     n_envs: int = Field(1, ge=1, le=1_000_000)
     """Environments stepped side by side."""
     vectorization: str = "auto"
-    """How they are stepped: sync, in turn; native, its own vector form; envpool, in C++; auto, sync or native."""
+    """How they step: in turn (sync), in their own vector form (native), in C++ (envpool); auto: sync or native."""
     gamma: float = Field(0.99, ge=0.0, le=1.0)
     """Discount of the reward one step later."""
     learning_rate: Scheduled = Schedule(3e-4, 3e-4)
@@ -78,7 +88,7 @@ class Config(BaseModel):
     recurrent_units: int = Field(64, ge=1)
     """Width of the memory."""
     sequence_length: int = Field(16, ge=1)
-    """Steps that gradients flow back through the memory."""
+    """Steps that gradients flow back through the memory; unless given, lowered to divide a rollout and a batch."""
     checkpoint_every: int = Field(0, ge=0)
     """Environment steps between checkpoints, where episodes begin anew; 0: a tenth of all, at least a whole episode."""
 
@@ -99,7 +109,7 @@ class Config(BaseModel):
     @classmethod
     def _widths(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         if any(width < 1 for width in value):
-            raise ValueError("widths are at least 1")
+            raise ValueError("each width must be at least 1")
         return value
 
     @field_validator("activation")
@@ -111,6 +121,21 @@ class Config(BaseModel):
     @classmethod
     def _recurrent(cls, value: str | None) -> str | None:
         return one_of(value, (*CELLS, "none"))  # which, as text, was made None before
+
+    @model_validator(mode="after")
+    def _sequences(self) -> Self:
+        """A default length of sequences gives way to what is cut into them; one that was given does not."""
+        if self.recurrent is None:
+            return self
+        whole = math.gcd(*(getattr(self, name) for name in self.sequenced))
+        fitting = next(n for n in range(_default(type(self), "sequence_length"), 0, -1) if whole % n == 0)
+        if "sequence_length" not in self.model_fields_set:
+            self.__dict__["sequence_length"] = fitting
+        for name in self.sequenced:
+            if getattr(self, name) % self.sequence_length:
+                told = f"{name} = {getattr(self, name)} is not a multiple of sequence_length = {self.sequence_length}"
+                raise ValueError(f"{told}: set sequence_length = {fitting}, or another {name}")
+        return self
 
     @property
     def length(self) -> int:
@@ -133,6 +158,10 @@ class Config(BaseModel):
         """The fields that may hold a schedule, but for those that are none of the update's."""
         fields = [(name, field.annotation) for name, field in cls.model_fields.items() if name not in cls.outside]
         return tuple(name for name, annotation in fields if _is_schedule(annotation))
+
+
+def _default(kind: type[Config], name: str) -> Any:
+    return kind.model_fields[name].default
 
 
 def _is_schedule(annotation: Any) -> bool:
@@ -167,11 +196,14 @@ def resolve(algorithm: str, kind: type[Config], env: str, family: str | None, gi
                 places[name] = f"{file_of(algorithm)}, [{group}.{table}]: "
     n_steps = _in_fewer(values, given)
     for name, value in given.items():
-        values[name], sources[name] = value, "--set"
+        values[name], sources[name] = value, "given"
         places.pop(name, None)
     if n_steps is not None:
         values["n_steps"], sources["n_steps"] = n_steps, "n_envs, for a rollout as large as the published one"
-    return Resolved(validate(algorithm, kind, values, places), sources)
+    config = validate(algorithm, kind, values, places)
+    if "sequence_length" not in values and config.sequence_length != _default(kind, "sequence_length"):
+        sources["sequence_length"] = f"{' and '.join(kind.sequenced)}, which it divides"
+    return Resolved(config, sources)
 
 
 def _in_fewer(published: dict[str, Any], given: dict[str, Any]) -> int | None:

@@ -36,7 +36,7 @@ def checked_state(name: str, state: Any) -> dict[str, Any]:
 def check_metrics(name: str, metrics: Any, columns: list[str]) -> None:
     """Raises UserError unless metrics are a sequence of names, each once and none that of another column of a run."""
     if not isinstance(metrics, tuple | list) or not all(isinstance(each, str) for each in metrics):
-        raise UserError(f"metrics = {metrics!r} of {name} is not valid: a tuple of names, such as ('loss',)")
+        raise UserError(f"metrics = {metrics!r} of {name} is not valid: it must be a tuple of names, such as ('loss',)")
     for each in metrics:
         if metrics.count(each) > 1:
             raise UserError(f"metrics of {name} name {each!r} twice: rename one")

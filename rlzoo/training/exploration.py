@@ -17,8 +17,8 @@ class Exploration(Protocol):
         """Begin anew where episodes do, `[N]` bool."""
 
 
-class GaussianNoise:
-    """What was drawn itself: each step's noise is its own."""
+class IndependentNoise:
+    """What was drawn itself, of whatever distribution: each step's noise is its own."""
 
     def __call__(self, noise: Any) -> Any:
         return noise
@@ -69,6 +69,6 @@ class HeldNoise:
 
 
 NOISES: dict[str, type[Exploration]] = {
-    "gaussian": GaussianNoise,
+    "gaussian": IndependentNoise,
     "ornstein_uhlenbeck": OrnsteinUhlenbeckNoise,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from gymnasium import spaces
 
 from rlzoo.buffers.hindsight import GOAL, REACHED
+from rlzoo.envs import name_of
 from rlzoo.errors import UserError
 
 
@@ -44,32 +46,62 @@ def rewards_of(agent: Any) -> tuple[Callable[[Any, Any], np.ndarray], Callable[[
     reward, terminated = _method(agent, "compute_reward"), _method(agent, "compute_terminated")
     if reward is None:
         raise UserError(
-            f"hindsight needs {agent.environment_name} to have compute_reward(achieved_goal, desired_goal, info), for "
-            "arrays [N, goal] too, as Gymnasium-Robotics defines it, in this process: set hindsight = none"
+            f"hindsight needs {agent.environment_name} to have compute_reward(achieved_goal, desired_goal, info), "
+            "as Gymnasium-Robotics defines it, in this process: set hindsight = none"
         )
     return reward, terminated
 
 
-def _method(agent: Any, name: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray] | None:
-    """A method of one of the environments, or None, for arrays with any leading axes by one call of it on rows.
-
-    Raises UserError when it gives something else than a number for each row.
-    """
+def _method(agent: Any, name: str) -> OfGoals | None:
+    """A method of one of the environments, or None."""
     env = agent.collector.stepper.env.unwrapped
     one = env.envs[0] if hasattr(env, "envs") else env
     method = one.get_wrapper_attr(name) if isinstance(one, gym.Env) and one.has_wrapper_attr(name) else None
     method = getattr(one, name, None) if method is None else method
-    if method is None:
-        return None
+    return None if method is None else OfGoals(method, f"{name} of {name_of(one)}")
 
-    def call(achieved: np.ndarray, desired: np.ndarray) -> np.ndarray:
+
+class OfGoals:
+    """An environment's `method(achieved, desired, info)` for arrays `[..., goal]`, which gives `[...]`.
+
+    It is called once for all rows if its answer to two or more is one for each; else once for each row. So methods that
+    know one goal alone are taken too, and those that give one answer whatever they are asked, as in Gymnasium-Robotics.
+    Raises UserError when it gives something else than a finite number for a row.
+    """
+
+    def __init__(self, method: Callable[..., Any], name: str):
+        self.method, self.name = method, name
+        self.takes_many: bool | None = None  # not known until it is asked for several
+
+    def __call__(self, achieved: np.ndarray, desired: np.ndarray) -> np.ndarray:
         rows, goals = (x.reshape(-1, x.shape[-1]) for x in (achieved, desired))
-        answer = np.asarray(method(rows, goals, [{}] * len(rows)))
-        if answer.size != len(rows):
-            raise UserError(
-                f"{name} of {agent.environment_name} gave an array of shape {answer.shape} for {rows.shape} goals: "
-                f"hindsight needs it to give ({len(rows)},)"
-            )
+        undecided = self.takes_many is None and len(rows) > 1
+        if undecided:
+            self.takes_many = self._answers_each(rows, goals)
+        if self.takes_many:
+            answer = np.asarray(self.method(rows, goals, [{}] * len(rows)))
+        else:
+            answer = self._one_by_one(rows, goals)
+            if undecided and np.ptp(answer) > 0.0:  # what always answers the same costs little, and is as it should be
+                mend = "let it take arrays [N, goal], with a list of N infos, and give [N]"
+                warnings.warn(f"{self.name} takes one goal at a time, which makes hindsight slow: {mend}", stacklevel=2)
         return answer.reshape(achieved.shape[:-1])
 
-    return call
+    def _answers_each(self, rows: np.ndarray, goals: np.ndarray) -> bool:
+        """Whether one call gives an answer for each row."""
+        try:
+            return np.size(self.method(rows, goals, [{}] * len(rows))) == len(rows)
+        except Exception:  # of a method for one goal, such as that an array is neither true nor false
+            return False
+
+    def _one_by_one(self, rows: np.ndarray, goals: np.ndarray) -> np.ndarray:
+        answers = [self.method(row, goal, {}) for row, goal in zip(rows, goals, strict=True)]
+        try:
+            numbers = np.array(answers, np.float64).reshape(len(rows))
+        except (TypeError, ValueError):
+            wrong = answers[:1]
+        else:
+            wrong = [answer for answer, number in zip(answers, numbers) if not np.isfinite(number)]
+        if wrong:
+            raise UserError(f"{self.name} gave {wrong[0]!r} for one goal: hindsight needs a finite number")
+        return numbers

@@ -25,6 +25,7 @@ class OffPolicyConfig(Config):
     """What every off-policy algorithm has."""
 
     outside: ClassVar = Config.outside | {"tau", "importance_exponent"}
+    sequenced: ClassVar[tuple[str, ...]] = ("batch_size",)
 
     buffer_size: int = Field(1_000_000, ge=1)
     """Transitions that the replay buffer holds."""
@@ -57,7 +58,7 @@ class OffPolicyConfig(Config):
     @classmethod
     def _tau(cls, value: Schedule) -> Schedule:
         if value.start == 0.0:
-            raise ValueError("a share within 0 and 1, and at first above 0")
+            raise ValueError("it must be between 0 and 1, and above 0 at the start")
         return value
 
     @field_validator("hindsight")
@@ -69,8 +70,6 @@ class OffPolicyConfig(Config):
     def _gradient_steps(self) -> OffPolicyConfig:
         if self.gradient_steps == 0:
             raise ValueError("gradient_steps = 0 learns nothing: give at least 1, or −1")
-        if self.batch_size % self.length:
-            raise ValueError(f"batch_size = {self.batch_size} is no multiple of sequence_length = {self.length}")
         if self.buffer_size < self.length * self.n_envs:
             raise ValueError(f"buffer_size = {self.buffer_size} holds no sequence: {self.length} steps × {self.n_envs}")
         return self
@@ -219,9 +218,9 @@ class OffPolicyAgent(Agent):
 
     def _reset(self) -> None:
         super()._reset()
-        if isinstance(self.replay, HindsightReplay):
+        if isinstance(self.replay, HindsightReplay) and self.replay.compute_reward is None:
             self.replay.compute_reward, self.replay.compute_terminated = rewards_of(self)
-        self.replay.every_step_counts = self.collector.stepper.every_step_counts
+        self.replay.every_step_counts &= self.collector.stepper.every_step_counts
         self.replay.cut()
 
     def arrays(self, replay: bool = False) -> dict[str, Any]:

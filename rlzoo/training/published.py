@@ -32,7 +32,7 @@ def parsed(algorithm: str, text: str) -> dict[str, dict[str, dict[str, Any]]]:
     try:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{file_of(algorithm)} is no TOML: {error}") from None
+        raise UserError(f"{file_of(algorithm)} is not valid TOML: {error}") from None
     file = file_of(algorithm)
     for group, tables in found.items():
         if group not in GROUPS:

@@ -67,7 +67,7 @@ class Run(Callback):
     ```
     run.json            the command, the versions, the machine
     config.json         every resolved hyperparameter and where it came from
-    metrics.csv         a row every thousand steps or more; appended, never rewritten
+    metrics.csv         a row every thousand steps or more; resuming first cuts off those after the checkpoint
     tensorboard/        the same for `tensorboard --logdir`
     checkpoints/        step_000010240/, … each whole, the latest two kept
     best/               the checkpoint with the highest evaluation_return, where the run is evaluated (--eval-every)
@@ -115,7 +115,7 @@ class Run(Callback):
                 raise UserError(f"no such folder: {folder}")
             if not (folder / "run.json").is_file():
                 made = "`rlzoo train` makes runs, in runs/ by default"
-                raise UserError(f"{folder} is no run: it has no run.json ({made})")
+                raise UserError(f"{folder} is not a run: it has no run.json ({made})")
         return cls(folder)
 
     @staticmethod

@@ -24,7 +24,7 @@ from probes import ObservationMatters, environment, kind_for, untrained
 
 from rlzoo import DQN, PPO
 from rlzoo.algorithms import find
-from rlzoo.nn import Adam
+from rlzoo.nn import Adam, RMSprop
 from rlzoo.training.callbacks import Callback
 
 
@@ -209,6 +209,22 @@ def test_learners_of_values_have_the_adam_of_their_papers(algorithm, epsilon, no
     given = dict(adam_epsilon=1e-3, max_grad_norm=0.5)
     agent = find(algorithm)("CartPole-v1", backend="numpy", **given)
     assert agent.optimizer == Adam(epsilon=1e-3, max_grad_norm=0.5)
+
+
+@pytest.mark.parametrize("name, settings, optimizer", [
+    ("a2c", {}, RMSprop(max_grad_norm=0.5, epsilon=1e-5)),
+    ("a2c", dict(rmsprop=False, max_grad_norm=2.0), Adam(max_grad_norm=2.0, epsilon=1e-5)),
+    ("a2c", dict(max_grad_norm=2.0), RMSprop(max_grad_norm=2.0, epsilon=1e-5)),
+    ("reinforce", {}, Adam(max_grad_norm=0.5, epsilon=1e-5)),
+    ("reinforce", dict(rmsprop=True), RMSprop(max_grad_norm=0.5, epsilon=1e-5)),
+    ("ppo", {}, Adam(max_grad_norm=0.5, epsilon=1e-5)),
+    ("ppo", dict(max_grad_norm=2.0), Adam(max_grad_norm=2.0, epsilon=1e-5)),
+    ("trpo", {}, Adam()),
+])  # fmt: skip
+def test_learners_on_policy_have_the_optimizer_of_their_settings(name, settings, optimizer):
+    agent = find(name)(Spaces(DISCRETE), backend="numpy", n_steps=128, n_envs=1, **settings)
+    assert agent.optimizer == optimizer
+    assert agent.state["optimizer"].keys() == optimizer.init(agent.flat).keys()
 
 
 @pytest.mark.parametrize("interval, moves", [(0, [0, 1, 0, 1]), (2, [0, 1, 0, 1]), (3, [0, 0, 1, 0])])

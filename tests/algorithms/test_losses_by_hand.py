@@ -15,6 +15,7 @@ from loss_cases import (
     loss_case,
     replayed_case,
 )
+from slow_loops import quantile_huber
 
 from rlzoo import SAC
 from rlzoo.algorithms import find
@@ -205,6 +206,46 @@ def test_tqc_leaves_out_the_highest_quantiles_of_all_critics_together():
     soft = mixed - alpha * log_prob[:, None]
     expected = batch["reward"][:, None] + batch["discount"][:, None] * soft
     np.testing.assert_allclose(agent.targets(state, batch, data["noise"], {}), expected, rtol=1e-5)
+
+
+def test_terms_of_tqc():
+    agent, state, data, _ = replayed_case("tqc")
+    target = 2.0 * np.random.default_rng(2).standard_normal((8, 4))
+    params, noise = agent.layout.split(state["parameters"]), data["noise"]["action"]
+    features = agent.policy.features(params, data["batch"]["observation"])
+    mean, log_std = agent.policy.parameters_of_action(params, features)
+    u = mean + np.exp(log_std) * noise
+    log_prob = np.sum(-0.5 * noise**2 - log_std - 0.5 * np.log(2 * np.pi) - np.log(1 - np.tanh(u) ** 2), 1)
+    q = agent.policy.values(params, features, data["batch"]["action"])
+    alpha = np.exp(params["log_temperature"][0])
+    expected = [
+        sum(np.mean([quantile_huber(*pair) for pair in zip(one, target)]) / 3 for one in q),
+        np.mean(alpha * log_prob - np.mean(agent.policy.values(params, features, np.tanh(u)), (0, 2))),
+        -np.mean(log_prob), alpha, np.mean(q[0]),
+    ]  # fmt: skip
+    _, report = agent.loss(params, data["batch"], target, data["noise"], {})
+    np.testing.assert_allclose(report["metrics"], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["dqn distributional", "qrdqn"])
+def test_terms_of_what_learns_distributions_of_returns(name):
+    agent, state, data, _ = replayed_case(name)
+    params, batch, rng = agent.layout.split(state["parameters"]), data["batch"], np.random.default_rng(2)
+    features = agent.policy.features(params, batch["observation"])
+    said = agent.policy.outputs(params, features)[np.arange(8), batch["action"]]
+    if name == "qrdqn":  # the worst 0.6 of four quantiles
+        target = 2.0 * rng.standard_normal(said.shape)
+        errors = [quantile_huber(*pair) for pair in zip(said, target)]
+        values = said @ np.array([0.25, 0.25, 0.1, 0.0]) / 0.6
+    else:
+        target, p = softmax(rng.standard_normal(said.shape)), softmax(said)
+        errors, values = -np.sum(target * np.log(p), 1), p @ np.linspace(-3.0, 2.0, 5)
+    loss, report = agent.loss(params, batch, target, {})
+    np.testing.assert_allclose(report["metrics"], [np.mean(errors), np.mean(values), np.mean(errors)], rtol=1e-5)
+    assert loss == pytest.approx(np.mean(errors), rel=1e-5)
+    weight = rng.uniform(0.1, 1.0, 8)
+    weighted, _ = agent.loss(params, batch | {"weight": weight}, target, {})
+    assert weighted == pytest.approx(np.mean(weight * errors), rel=1e-5)
 
 
 def test_a_risk_averse_actor_raises_the_worst_share():

@@ -10,7 +10,7 @@ def test_what_a_gpu_measured_is_on_the_page():
     rows = {
         "rlzoo jax": [row | {"steps_per_second": rate} for rate in (3000.0, 5000.0, 4000.0)],
         "rlzoo torch": [{"error": "no such device"}],
-        "sb3": [row | {"steps_per_second": 1000.0}],
+        "sb3": [row | {"steps_per_second": 1000.0, "first_iteration_seconds": -0.04}],
     }
     jobs = {"sac-pendulum-4096": summary(ON_A_GPU["sac-pendulum-4096"], rows)}
     on = {"device": "A GPU", "cores": 16, "python": "3.12.3", "versions": {"jax": "0.11.2"}}
@@ -21,7 +21,7 @@ def test_what_a_gpu_measured_is_on_the_page():
     assert "n_envs 1" in section and "batch_size 4096" in section
     assert "| rlzoo jax | 4,000 (3,000–5,000) | 3 | 4.00 | 3.2 |" in section
     assert "| rlzoo torch | failed: no such device | | | |" in section
-    assert "| sb3 | 1,000 | 1 | 1.00 | 3.2 |" in section, "one measurement has no range"
+    assert "| sb3 | 1,000 | 1 | 1.00 | 0.0 |" in section, "one measurement has no range, and noise no cost"
 
 
 def test_without_one_the_page_says_so():

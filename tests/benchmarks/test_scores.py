@@ -43,14 +43,16 @@ def test_reached_is_no_worse_than_episodes_can_tell():
 
 
 def test_the_page_says_what_the_rows_say():
-    rows = [row(1, 90.0), row(2, 104.0), row(3, 97.3), row(7, 5.0, env="Ant-v1", peers=None, settings={"gamma": "0.5"})]
+    rows = [row(1, 90.0), row(2, 104.0, date="2026-01-03"), row(3, 97.3, date="2026-01-02")]
+    rows.append(row(7, 5.0, env="Ant-v1", peers=None, settings={"gamma": "0.5"}))
     lines = page(rows).splitlines()
     cow = lines.index("## Cow-v1")
     assert lines.index("## Ant-v1") < cow
     assert lines[cow + 4] == (
-        "| a2c | jax | 1,000 | 1 2 3 | 97.1 (90.0 to 104.0) | 100.0 ± 30.0 (1M steps, Cow-v0) | 2 of 3 | 3 |"
+        "| a2c | jax | 1,000 | 1 2 3 | 97.1 (90.0 to 104.0) | 100.0 ± 30.0 (1M steps, Cow-v0) | 2 of 3 | 3 "
+        "| 2026-01-01 to 2026-01-03 |"
     )
-    assert "| a2c (gamma = 0.5) | jax | 1,000 | 7 | 5.0 ± 10.0 |  |  | 3 |" in lines
+    assert "| a2c (gamma = 0.5) | jax | 1,000 | 7 | 5.0 ± 10.0 |  |  | 3 | 2026-01-01 |" in lines
 
 
 def test_processes_that_write_at_once_lose_nothing(tmp_path):

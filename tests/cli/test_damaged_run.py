@@ -244,7 +244,7 @@ def test_a_damaged_checkpoint_comes_with_the_one_to_use(rlzoo, trained):
     (trained / LATEST / "manifest.json").write_text("{")
     refused(rlzoo(*RESUME), "damaged", f"use an earlier one, such as run/{EARLIER};")
     (trained / EARLIER / "arrays.safetensors").write_bytes(b"cut")
-    refused(rlzoo("evaluate", "run"), "damaged", "use an earlier one; a run does")
+    refused(rlzoo("evaluate", "run"), "damaged", "use an earlier one; if you remove this folder, --resume ")
 
 
 def test_a_run_without_a_checkpoint(rlzoo, trained):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
+from typing import ClassVar
 
 import gymnasium as gym
 import numpy as np
 import pytest
 from counting import Coins
+from PIL import Image, ImageSequence
 
 from rlzoo import PPO, load
+from rlzoo.cli.record import Recording
 from rlzoo.training.evaluate import Evaluation
 
 
@@ -58,7 +62,8 @@ def test_a_checkpoint_and_a_saved_agent_are_evaluated_too(rlzoo, trained):
 
 def test_another_environment_must_fit(rlzoo, trained):
     refused = rlzoo("evaluate", "run", "--env", "Acrobot-v1")
-    assert refused.status == 2 and "'Acrobot-v1' does not fit run" in refused.err and "(4,)" in refused.err
+    assert refused.status == 2 and "'Acrobot-v1' does not fit run: " in refused.err
+    assert "the agent's observation space is Box(" in refused.err and "(4,)" in refused.err
 
 
 def test_the_replay_is_read_where_learning_goes_on_alone(rlzoo, monkeypatch):
@@ -91,11 +96,57 @@ def test_playing_shows_episodes(rlzoo, trained, monkeypatch):
     assert returns == [agent.evaluate(1, seed=seed).returns[0] for seed in (5, 6)]
 
 
+def test_an_animation_has_the_frames_of_an_episode(rlzoo, trained, monkeypatch):
+    """CartPole is shown 50 times a second, so a step is a frame of 20 ms."""
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
+        monkeypatch.delenv(name, raising=False)
+    outcome = rlzoo("play", "run", "--seed", 5, "--gif", "cart.gif")
+    assert outcome.status == 0, outcome.err
+    played = load(trained).evaluate(1, seed=5)
+    assert outcome.out.splitlines() == [
+        f"episode 1: return {played.returns[0]:.1f} in {played.lengths[0]} steps", "written: cart.gif",
+    ]  # fmt: skip
+    window = gym.make("CartPole-v1", render_mode="rgb_array")
+    window.reset(seed=5)
+    with Image.open("cart.gif") as animation:
+        assert animation.info["loop"] == 0
+        frames, durations = [], []
+        for frame in ImageSequence.Iterator(animation):
+            frames.append(np.asarray(frame.convert("RGB"), int))
+            durations.append(frame.info["duration"])
+    assert sum(durations) == 20 * played.lengths[0]  # one of frames alike is shown longer
+    assert np.abs(frames[0] - window.render()).mean() < 2.0 < np.abs(frames[0] - frames[-1]).max()
+
+
+@pytest.mark.parametrize(("path", "message"), [
+    ("run.mp4", "does not end in .gif"), ("there.gif", "is there already"),
+    ("nowhere/a.gif", "there is no folder nowhere"),
+])  # fmt: skip
+def test_an_animation_that_cannot_be_written(path, message, rlzoo, trained):
+    Path("there.gif").write_text("kept")
+    outcome = rlzoo("play", "run", "--gif", path)
+    assert (outcome.status, outcome.out) == (2, "") and message in outcome.err and outcome.err.count("\n") == 1
+    assert Path("there.gif").read_text() == "kept"
+
+
+def test_a_fast_environment_shows_every_other_step():
+    class Fast:
+        metadata: ClassVar = {"render_fps": 125}
+
+        def render(self):
+            return (np.zeros((4, 6, 3), np.uint8),)
+
+    recording = Recording(Fast())
+    for _ in range(7):
+        recording.take()
+    assert (recording.every, recording.duration, len(recording.frames)) == (3, 24.0, 3)
+
+
 def test_playing_stochastically_the_agent_knows_no_coin_beforehand(rlzoo, monkeypatch):
     """Right half the time: within 70 and 130 of 200, which is 4.2 standard deviations."""
     monkeypatch.setitem(gym.registry, "Coins-v0", gym.envs.registration.EnvSpec("Coins-v0", Coins))
     module = import_module("rlzoo.cli.play")  # `rlzoo.cli` has the function by that name
-    monkeypatch.setattr(module, "_window", lambda agent, run: agent.separate_environment())
+    monkeypatch.setattr(module, "_shown", lambda agent, run, mode: agent.separate_environment())
     PPO("Coins-v0", backend="numpy", hidden=(8,)).save("saved")
     outcome = rlzoo("play", "saved", "--stochastic", "--episodes", 2)
     returns = [float(line.split("return ")[1].split()[0]) for line in outcome.out.splitlines()]

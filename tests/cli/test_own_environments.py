@@ -80,4 +80,4 @@ def test_no_window_for_an_environment_that_does_not_say_how_fast_it_is(rlzoo, mo
     assert rlzoo(*TRAIN, *env, "--out", "run").status == 0
     outcome = rlzoo("play", "run", *env)
     assert (outcome.status, outcome.out, outcome.err.count("\n")) == (2, "", 1)
-    assert f"environment {env[1]!r} has no window: its metadata says no render_fps, such as 30" in outcome.err
+    assert f"environment {env[1]!r} cannot be shown: its metadata says no render_fps, such as 30" in outcome.err

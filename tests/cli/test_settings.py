@@ -8,7 +8,9 @@ import typer
 from rlzoo.algorithms import find
 from rlzoo.cli.settings import settings_of, spread, whole
 from rlzoo.errors import UserError
+from rlzoo.nn.schedules import Schedule
 from rlzoo.training.config import resolve
+from rlzoo.training.run import Run
 
 
 @pytest.mark.parametrize(
@@ -43,6 +45,41 @@ def test_a_value_may_hold_an_equals_sign_and_a_name_comes_once():
         settings_of(["steps=6"], steps=5)
     with pytest.raises(UserError, match="a is given twice"):
         settings_of(["a=1", "a=1"])
+
+
+def test_a_file_of_hyperparameters(tmp_path):
+    """What else is given goes before it."""
+    (file := tmp_path / "mine.toml").write_text('learning_rate = "linear(1e-3, 0)"\nhidden = [32, 16]\nn_steps = 64\n')
+    found = settings_of(["n_steps=128"], file, n_envs=2)
+    assert found == {"learning_rate": "linear(1e-3, 0)", "hidden": [32, 16], "n_steps": "128", "n_envs": 2}
+    given = resolve("ppo", find("ppo").Config, "CartPole-v1", None, found).config
+    assert given.learning_rate == Schedule(1e-3, 0.0, kind="linear")
+    assert given.hidden == (32, 16) and given.n_steps == 128
+
+
+@pytest.mark.parametrize("name", ["sac", "ppo", "dqn"])
+def test_the_hyperparameters_of_a_run_are_those_of_another(name, tmp_path):
+    """All of them, those that it took from elsewhere too, as what `config.json` holds reads back."""
+    given = {"hidden": (8,), "recurrent": "gru", "sequence_length": 4, "n_envs": 2}
+    given |= {"n_steps": 8, "batch_size": 8} if name == "ppo" else {}
+    agent = find(name)("Pendulum-v1" if name == "sac" else "CartPole-v1", backend="numpy", **given)
+    folder = Run.create(tmp_path / "run", agent, []).folder
+    for path in (folder, folder / "config.json"):
+        assert resolve(name, find(name).Config, "Acrobot-v1", None, settings_of(None, path)).config == agent.config
+
+
+@pytest.mark.parametrize(("file", "text", "message"), [
+    ("a.toml", None, "No such file"), ("a.toml", "n_steps: 3", "cannot be read as TOML: .*line 1"),
+    ("a.json", "{", "cannot be read as JSON"), ("a.json", "[1]", "holds no hyperparameters"),
+    ("a.json", "[" * 100_000, "cannot be read as JSON"), ("a.toml", b"n = '\xff'", "cannot be read as TOML"),
+    ("a.toml", "seed = 3", "seed, which is not a hyperparameter: give --seed"),
+    ("a.toml", "[environments.CartPole-v1]\nn_steps = 3", r"a table \[environments\]: write lines NAME = VALUE alone"),
+])  # fmt: skip
+def test_a_file_that_is_not_of_hyperparameters(file, text, message, tmp_path):
+    if text is not None:
+        (tmp_path / file).write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(UserError, match=message):
+        settings_of(None, tmp_path / file)
 
 
 @pytest.mark.parametrize(("text", "number"), [("1e3", 1000), ("2.5e6", 2_500_000), ("7.0", 7), ("12", 12), (12, 12)])

@@ -28,14 +28,22 @@ def test_each_hyperparameter_comes_with_its_value_and_its_source(rlzoo):
     outcome = rlzoo("show", "ppo", "CartPole-v1", "--set", "n_steps=64", "gamma=0.9")
     shown = {name: cells for name, *cells in rows(outcome)}
     assert list(shown) == list(find("ppo").Config.model_fields)
-    assert shown["n_steps"][:2] == ["64", "--set"]
-    assert shown["gamma"][:2] == ["0.9", "--set"]
+    assert shown["n_steps"][:2] == ["64", "given"]
+    assert shown["gamma"][:2] == ["0.9", "given"]
     assert shown["gae_lambda"][:2] == ["0.95", "environment CartPole-v1"]
     published = "RL Baselines3 Zoo, but n_envs and gae_lambda: tuned here on seeds 0 to 47"
     assert sources(outcome) == [f"environment CartPole-v1: {published}"]
     assert shown["learning_rate"][0] == "linear(0.001, 0)"
     assert shown["max_grad_norm"] == ["0.5", "default of ppo", "Norm that the gradient is clipped to."]
     assert sources(rlzoo("show", "sac", "Pendulum-v1"))[0].startswith("environment Pendulum-v1: tuned here")
+
+
+def test_a_default_that_gives_way_is_shown_as_what_it_comes_to(rlzoo):
+    shown = {name: cells for name, *cells in rows(rlzoo("show", "a2c", "CartPole-v1", "--set", "recurrent=lstm"))}
+    assert shown["n_steps"][0] == "5" and shown["sequence_length"][:2] == ["5", "n_steps, which it divides"]
+    refused = rlzoo("show", "a2c", "CartPole-v1", "--set", "recurrent=lstm", "sequence_length=16")
+    assert (refused.status, refused.err) == (2, "error: a2c: n_steps = 5 is not a multiple of sequence_length = 16: "
+                                             "set sequence_length = 5, or another n_steps\n")  # fmt: skip
 
 
 def test_a_family_is_a_source(rlzoo, monkeypatch):
@@ -91,9 +99,9 @@ def test_engines_say_whether_they_are_here_and_which_auto_takes(rlzoo, monkeypat
     monkeypatch.setattr("rlzoo.backend.is_installed", lambda name: name in ("torch", "mindspore"))
     listed = {name: cells for name, *cells in rows(rlzoo("list", "backends"))}
     assert tuple(listed) == ENGINES
-    assert listed["jax"] == ["not installed", "pip install 'rlzoo2[jax]'"]
-    assert listed["torch"][1:] == ["pip install 'rlzoo2[torch]'", "auto takes this one"]
-    assert listed["mindspore"][1:] == ["pip install 'rlzoo2[mindspore]'"]
+    assert listed["jax"] == ["not installed", "run pip install '.[jax]' in a checkout of rlzoo"]
+    assert listed["torch"][1:] == ["run pip install '.[torch]' in a checkout of rlzoo", "auto takes this one"]
+    assert listed["mindspore"][1:] == ["run pip install '.[mindspore]' in a checkout of rlzoo"]
 
 
 def test_a_terminal_that_lacks_a_letter_shows_another(monkeypatch):

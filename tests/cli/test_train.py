@@ -43,8 +43,8 @@ def test_a_run_says_what_made_it(trained):
 def test_a_run_holds_its_resolved_hyperparameters(trained):
     config = json.loads((trained / "config.json").read_text())
     published = "environment CartPole-v1 (RL Baselines3 Zoo, but n_envs and gae_lambda: tuned here on seeds 0 to 47)"
-    assert config["n_steps"] == {"value": 16, "from": "--set"}
-    assert config["steps"] == {"value": 2048, "from": "--set"}
+    assert config["n_steps"] == {"value": 16, "from": "given"}
+    assert config["steps"] == {"value": 2048, "from": "given"}
     assert config["gamma"] == {"value": 0.98, "from": published}
     assert config["value_coefficient"] == {"value": 0.5, "from": "default of ppo"}
 

@@ -35,12 +35,12 @@ WRONG = {
     "schedule of nothing": ([*PPO, "--set", "learning_rate=inf"], ["'inf'", "exponential(start, end)"]),
     "batch": ([*PPO, "--set", "batch_size=999"], ["batch_size = 999", "lower batch_size"]),
     "setting": ([*PPO, "--set", "gamma", "0.9"], ["'gamma'", "NAME=VALUE"]),
-    "seed as a setting": ([*PPO, "--set", "seed=3"], ["seed is no hyperparameter", "--seed 3"]),
+    "seed as a setting": ([*PPO, "--set", "seed=3"], ["seed is not a hyperparameter", "--seed 3"]),
     "seed as a setting to show": (["show", "ppo", "CartPole-v1", "--set", "seed=3"], ["give --seed 3"]),
-    "environment as a setting": ([*PPO, "--set", "env=Acrobot-v1"], ["env is no hyperparameter", "--env Acrobot-v1"]),
-    "engine as a setting": ([*PPO, "--set", "backend=torch"], ["backend is no hyperparameter", "--backend torch"]),
-    "device as a setting": ([*PPO, "--set", "device=cpu"], ["device is no hyperparameter", "--device cpu"]),
-    "eager as a setting": ([*PPO, "--set", "eager=true"], ["eager is no hyperparameter", "give --eager\n"]),
+    "environment as a setting": ([*PPO, "--set", "env=Acrobot-v1"], ["env is not a hyper", "--env Acrobot-v1"]),
+    "engine as a setting": ([*PPO, "--set", "backend=torch"], ["backend is not a hyperparameter", "--backend torch"]),
+    "device as a setting": ([*PPO, "--set", "device=cpu"], ["device is not a hyperparameter", "--device cpu"]),
+    "eager as a setting": ([*PPO, "--set", "eager=true"], ["eager is not a hyperparameter", "give --eager\n"]),
     "Python's word as a setting": ([*PPO, "--set", "self=3"], ["unknown hyperparameter 'self' of ppo"]),
     "setting twice": ([*PPO, "--n-envs", "4", "--set", "n_envs=5"], ["n_envs", "twice", "4", "5"]),
     "steps": ([*PPO, "--steps", "0"], ["--steps", "'0'", "at least 1"]),
@@ -89,13 +89,13 @@ def test_wrong_input_is_one_line_and_writes_nothing(rlzoo, tmp_path, case):
 @pytest.mark.parametrize("missing", ["torch", "jax"])
 def test_a_missing_engine_comes_with_the_line_that_installs_it(rlzoo, tmp_path, monkeypatch, missing):
     monkeypatch.setattr("rlzoo.backend.is_installed", lambda name: name != missing)
-    refused(rlzoo(*PPO[:-1], missing), repr(missing), f"pip install 'rlzoo2[{missing}]'")
+    refused(rlzoo(*PPO[:-1], missing), repr(missing), f": run pip install '.[{missing}]' in a checkout of rlzoo")
     assert not list(tmp_path.iterdir())
 
 
 def test_no_engine_at_all(rlzoo, tmp_path, monkeypatch):
     monkeypatch.setattr("rlzoo.backend.is_installed", lambda name: False)
-    refused(rlzoo(*PPO[:-2]), "no engine is installed", "pip install 'rlzoo2[jax]'")
+    refused(rlzoo(*PPO[:-2]), "no engine is installed", "run pip install '.[jax]' in a checkout of rlzoo (or torch, ")
     refused(rlzoo("list"), "algos|envs|backends")
     assert not list(tmp_path.iterdir())
 

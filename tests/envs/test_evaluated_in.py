@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import multiprocessing as mp
+import re
 from contextlib import nullcontext
 
 import gymnasium as gym
 import numpy as np
 import pytest
 from counting import Coins, Counting
+from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 from gymnasium.wrappers.vector import TransformReward
+from masked import Masked
 
 from rlzoo import A2C, PPO
 from rlzoo.envs import limit_of
@@ -121,6 +124,72 @@ def test_an_evaluation_in_a_wrapper_of_the_environment_learned_in_begins_its_epi
     assert (agent.steps, agent.episodes.finished, set(agent.episodes.lengths)) == (24, 6, {3})
 
 
+def test_whatever_callback_evaluates_there_episodes_begin_anew(monkeypatch):
+    """Between checkpoints too, and however soon within a phase it is told."""
+    monkeypatch.setattr("rlzoo.training.agent.LOG_EVERY", 8)
+
+    class Plays(Callback):
+        def on_log(self, agent, record):
+            agent.evaluate(1, env=agent.env)
+
+    agent = PPO(Counting(), **SMALL, steps=800, checkpoint_every=800)
+    agent.learn(24, callbacks=[Plays()])
+    assert (agent.steps, agent.episodes.finished, set(agent.episodes.lengths)) == (24, 6, {3})
+    np.testing.assert_array_equal(agent.rollout.observation[:, 0, 1], [0, 1, 2, 0, 1, 2, 0, 1])
+
+
+@pytest.mark.parametrize("env, settings", [(Counting, dict(frame_stack=3)), (Masked, dict(action_masks=True))])
+def test_the_agents_own_vector_environment_is_seen_as_it_is(env, settings):
+    """And any other one that is seen as the agent sees."""
+    agent = PPO(env(6), **SMALL, **settings)
+    own = agent.evaluate(2, env=agent.vector_env)
+    assert own.lengths == (6, 6) and agent._must_reset
+    assert agent.evaluate(2, env=agent.separate_environment(2)).lengths == (6, 6)
+    with pytest.raises(UserError, match="frame_stack is for copies" if "frame_stack" in settings else "does not fit"):
+        agent.evaluate(2, env=SyncVectorEnv([Counting]))
+
+
+class Shade(gym.Env):
+    """One shade of grey all over, of bytes or of floats up to 1."""
+
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, observation_space):
+        self.observation_space = observation_space
+
+    def reset(self, *, seed=None, options=None):
+        return self.observation_space.high // 2, {}
+
+    def step(self, action):
+        return self.observation_space.high // 2, 0.0, True, False, {}
+
+
+def numbers(dtype, high=255, shape=(3,)):
+    return Shade(spaces.Box(0, high, shape, dtype))
+
+
+@pytest.mark.parametrize("own, other", [
+    (numbers(np.uint8, shape=(36, 36, 1)), numbers(np.float32, 1, (36, 36, 1))),
+    (numbers(np.float32, 1, (36, 36, 1)), numbers(np.uint8, shape=(36, 36, 1))),
+    (numbers(np.uint8), numbers(np.int32)), (numbers(np.int64), numbers(np.float32)),
+])  # fmt: skip
+def test_observations_that_would_be_kept_as_other_numbers_do_not_fit(own, other):
+    """Floats up to 1 would be zeros among bytes, without a word."""
+    agent = PPO(own, **SMALL)
+    expected, found = (re.escape(str(env.observation_space)) for env in (own, other))
+    spaces = f"the agent's observation space is {expected}, the environment's {found}"
+    with pytest.raises(UserError, match=f"Shade does not fit this agent: {spaces}"):
+        agent.evaluate(2, env=other)
+
+
+@pytest.mark.parametrize("own, other", [
+    (numbers(np.float32), numbers(np.float64)), (numbers(np.int32), numbers(np.int8, 100)),
+    (numbers(np.uint8), numbers(np.uint8, 9)),
+])  # fmt: skip
+def test_observations_that_are_kept_as_the_same_numbers_fit(own, other):
+    assert PPO(own, **SMALL).evaluate(2, env=other).lengths == (1, 1)
+
+
 @pytest.mark.parametrize("form", ["sync", "vector_entry_point"])
 def test_a_limit_that_a_vector_environment_was_made_with_counts(form):
     env = gym.make_vec("CartPole-v1", 2, form, max_episode_steps=7)
@@ -181,7 +250,7 @@ def test_what_diverges_is_not_saved():
 
 def test_an_agent_is_put_into_another_environment_by_loading(tmp_path):
     agent, other = PPO(Counting(), **SMALL).learn(8), Counting(5)
-    with pytest.raises(UserError, match="load\\(path, env=…\\)"):
+    with pytest.raises(UserError, match=r"change its environment: save it, and load it with load\(path, env=…\)"):
         agent.env = other
     loaded = PPO.load(agent.save(tmp_path / "agent"), env=other).learn(24)
     assert set(loaded.episodes.lengths) == {3, 5} and loaded.env is other

@@ -11,13 +11,14 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import rlzoo
 from rlzoo import DQN, PPO
-from rlzoo.envs import family_of, is_harmless, make, make_separate, name_of, spec_of
+from rlzoo.envs import family_of, form_of, is_harmless, limit_of, make, make_separate, name_of, spec_of
 from rlzoo.envs.make import arguments_of
 from rlzoo.errors import UserError
 from rlzoo.training.callbacks import Every
 from rlzoo.training.evaluate import evaluate
 
 SMALL = dict(backend="jax", n_steps=8, batch_size=8, hidden=(8,))
+EAGER = SMALL | dict(backend="torch", eager=True)  # where nothing is compared, and compiling would take longest
 
 
 def test_environments_are_made_as_agents_make_theirs():
@@ -134,14 +135,50 @@ def test_arguments_follow_an_id():
     assert found == {"a": 1, "b": -2.5, "c": "8x8", "d": False, "e": None}
 
 
+@pytest.mark.parametrize("vectorization", ["sync", "native", "auto"])
+def test_a_limit_may_follow_an_id(vectorization):
+    """Where it learns, in whatever form; where it is evaluated; and where a run is gone on with."""
+    name = "MountainCar-v0,max_episode_steps=7" if vectorization == "sync" else "CartPole-v1,max_episode_steps=7"
+    assert limit_of(name) == 7 and spec_of(name).kwargs == gym.spec(name.partition(",")[0]).kwargs
+    agent = PPO(name, **EAGER, n_envs=8, vectorization=vectorization).learn(8 * 16)
+    assert form_of(agent.vector_env) == ("sync" if vectorization == "sync" else "native")
+    assert agent._limit == limit_of(agent.vector_env) == 7
+    assert agent.environment_name == name and set(agent.episodes.lengths) == {7}
+    assert agent.evaluate(3).lengths == (7,) * 3
+
+
+def test_a_limit_is_kept_with_an_agent(tmp_path):
+    PPO("CartPole-v1,max_episode_steps=7", **EAGER, n_envs=1).save(tmp_path / "it")
+    agent = PPO.load(tmp_path / "it", backend="torch", eager=True)
+    assert agent.environment_name == "CartPole-v1,max_episode_steps=7" and agent._limit == 7
+    assert set(agent.learn(40).episodes.lengths) == set(agent.evaluate(3).lengths) == {7}
+
+
+def test_an_id_without_a_limit():
+    name = "MountainCar-v0,max_episode_steps=none"
+    assert limit_of(name) == 0 and limit_of("MountainCar-v0,max_episode_steps=1e3") == 1000
+    env = make(name, 1)
+    env.reset(seed=0)
+    assert not any(env.step(np.ones(1, int))[3][0] for _ in range(250)), "the registered limit is 200"
+    with pytest.raises(UserError, match="vector form of CartPole-v1 is not without a limit: set vectorization = sync"):
+        make("CartPole-v1,max_episode_steps=none", 8, vectorization="native")
+    assert form_of(make("CartPole-v1,max_episode_steps=none", 8, vectorization="auto")) == "sync"
+
+
+@pytest.mark.parametrize("value", ["0", "-5", "7.5", "many", "true"])
+def test_a_limit_that_is_none(value):
+    with pytest.raises(UserError, match=f"max_episode_steps={value}': max_episode_steps = .* at least 1, or none"):
+        spec_of(f"CartPole-v1,max_episode_steps={value}")
+
+
 @pytest.mark.parametrize("env, told", [
-    ("CartPole-v1,sutton", "'sutton' is no NAME=VALUE"),
-    ("CartPole-v1,=1", "'=1' is no NAME=VALUE"),
+    ("CartPole-v1,sutton", "'sutton' is not NAME=VALUE"),
+    ("CartPole-v1,=1", "'=1' is not NAME=VALUE"),
     ("CartPole-v1,reward=1", "unexpected keyword argument 'reward'.*CartPole-v1,NAME=VALUE"),
     ("FrozenLake-v1,map_name=9x9", r"cannot be made \(KeyError: '9x9'\).*leave them out: FrozenLake-v1"),
     ("FrozenLake-v1,desc=x", r"cannot be made \(.*FrozenLake-v1"),
-    ("../x:CartPole-v1", r"'\.\./x' is no module's name"),
-    (".:CartPole-v1", r"'\.' is no module's name"),
+    ("../x:CartPole-v1", r"'\.\./x' is not the name of a module"),
+    (".:CartPole-v1", r"'\.' is not the name of a module"),
 ])  # fmt: skip
 def test_arguments_that_are_not_valid(env, told):
     with pytest.raises(UserError, match=told):

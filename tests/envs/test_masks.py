@@ -74,6 +74,7 @@ def test_a_truncated_observation_whose_mask_nobody_can_tell_any_more_is_warned_o
         seen, *_ = env.step(seen["action_mask"].argmax(-1))
     told = [str(one.message) for one in recwarn if "all actions count as allowed" in str(one.message)]
     assert bool(told) == warns
+    assert all("no action mask for the last observation of a truncated episode" in one for one in told)
 
 
 class Whole(VectorEnv):

@@ -151,7 +151,7 @@ def test_auto_never_takes_it():
 @needs_envpool
 @pytest.mark.parametrize("env, message", [
     ("Taxi-v4", r"EnvPool does not have Taxi-v4: leave vectorization at auto"),
-    ("Blackjack-v1", r"EnvPool's Blackjack-v1 is another than Gymnasium's, .*: leave vectorization at auto"),
+    ("Blackjack-v1", r"EnvPool's Blackjack-v1 differs from Gymnasium's, it has .*: leave vectorization at auto"),
 ])  # fmt: skip
 def test_what_it_does_not_have_says_so(env, message):
     with pytest.raises(UserError, match=message):
@@ -166,7 +166,7 @@ def test_a_step_before_a_reset_is_refused():
 
 def test_where_it_is_not_installed_the_error_says_what_to_do(monkeypatch):
     monkeypatch.setitem(sys.modules, "envpool", None)
-    with pytest.raises(UserError, match=r"needs EnvPool .*pip install 'rlzoo2\[envpool\]', or .*auto"):
+    with pytest.raises(UserError, match=r"needs EnvPool .* pip install '\.\[envpool\]' in a checkout of rlzoo, or .*"):
         PPO("CartPole-v1", backend="numpy", vectorization="envpool")
 
 

@@ -139,9 +139,9 @@ def test_a_process_that_is_gone_is_said_to_be(made, end, message):
     stepper = Stepper(env)
     stepper.reset(0)
     end(env, stepper)
-    with pytest.raises(UserError, match=message + r".*: make the environment anew"):
+    with pytest.raises(UserError, match=message + r".*: make a new environment"):
         stepper.reset(0)
-    with pytest.raises(UserError, match=r"environment [01] (raised|ended).*: make the environment anew"):
+    with pytest.raises(UserError, match=r"environment [01] (raised|ended).*: make a new environment"):
         stepper.reset(0)
 
 
@@ -149,7 +149,7 @@ def test_an_agent_goes_on_in_an_environment_made_anew(made, tmp_path):
     env = made(lambda: Counting(5))
     agent = PPO(env, backend="jax", n_steps=8, batch_size=16, hidden=(4,)).learn(16)
     killed(env, None)
-    with pytest.raises(UserError, match="make the environment anew"):
+    with pytest.raises(UserError, match="make a new environment"):
         agent.learn(16)
     again = PPO.load(agent.save(tmp_path / "saved"), env=made(lambda: Counting(5)))
     assert again.learn(16).steps == 32

@@ -47,6 +47,23 @@ def test_transitions(mode):
         assert seen == expected(length, len(seen))
 
 
+@pytest.mark.parametrize("kind", [lambda x: x.astype(np.float32), lambda x: x.astype(np.int64), list])
+@pytest.mark.parametrize("mode", [AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP])
+def test_truths_may_be_numbers(mode, kind):
+    class Numbers(gym.vector.VectorWrapper):
+        def step(self, actions):
+            observation, reward, terminated, truncated, info = self.env.step(actions)
+            return observation, reward, kind(terminated), kind(truncated), info
+
+    stepper = Stepper(Numbers(SyncVectorEnv([lambda: Counting(2), Counting], autoreset_mode=mode)))
+    stepper.reset(0)
+    stepper.step(np.zeros(2, int))
+    two, three = (stepper.step(np.zeros(2, int)) for _ in range(2))
+    assert two.terminated.tolist() == two.done.tolist() == [True, False] and not two.truncated.any()
+    assert three.terminated.tolist() == [False, True] and three.done.dtype == three.truncated.dtype == np.bool_
+    assert (three.valid is None) == (mode is AutoresetMode.SAME_STEP)
+
+
 def test_only_next_step_spends_steps_on_resets():
     counts = {mode: [len(rows) for rows in transitions(mode)] for mode in AutoresetMode}
     assert counts == {

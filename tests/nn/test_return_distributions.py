@@ -7,9 +7,10 @@ import math
 import numpy as np
 import pytest
 from parity import assert_parity
+from slow_loops import quantile_huber
 
 from rlzoo.nn import CategoricalReturn, ExpectedReturn, QuantileReturn
-from rlzoo.nn.losses import huber, mean, smallest
+from rlzoo.nn.losses import batch_mean, huber, smallest, valid_mean
 
 RNG = np.random.default_rng(0)
 ATOMS = CategoricalReturn(6, -1.0, 2.0)
@@ -82,18 +83,6 @@ def test_categorical_value_at_risk_is_the_mean_of_the_worst_share(risk):
 
 
 # ---- quantiles -------------------------------------------------------------------------------------------------------
-def quantile_huber(ours, targets):
-    """Equation 10 of Dabney 2018 for one row: summed over our quantiles, averaged over the target's."""
-    n, total = len(ours), 0.0
-    for i, theta in enumerate(ours):
-        tau = (2 * i + 1) / (2 * n)
-        for target in targets:
-            u = target - theta
-            loss = 0.5 * u * u if abs(u) <= 1.0 else abs(u) - 0.5
-            total += abs(tau - (u < 0.0)) * loss / len(targets)
-    return total
-
-
 @pytest.mark.parametrize("count", [1, 5, 9])
 def test_quantile_error_is_that_of_the_paper(count):
     """Also against another number of quantiles, as the mixture of several critics has."""
@@ -144,10 +133,12 @@ def test_huber():
     np.testing.assert_allclose(huber(np.array([-3.0, 1.0, 2.0]), 2.0), [4.0, 0.5, 2.0])
 
 
-def test_weighted_mean():
-    """Σ w x / N: what does not count makes the sum smaller, not the rest larger."""
-    x, weight = np.array([1.0, 2.0, 4.0, 9.0]), np.array([1.0, 0.5, 0.25, 0.0])
-    assert mean(x) == 4.0 and mean(x, weight) == 0.75
+def test_means():
+    """Σ w x / N, where what does not count makes the sum smaller; Σ w x / Σ w, where it makes the rest count more."""
+    x, weight, valid = np.array([1.0, 2.0, 4.0, 9.0]), np.array([1.0, 0.5, 0.25, 0.0]), np.array([1.0, 1.0, 0.0, 0.0])
+    assert batch_mean(x) == valid_mean(x) == 4.0
+    assert batch_mean(x, weight) == 0.75 and valid_mean(x, valid) == 1.5
+    assert valid_mean(x, 0.0 * valid) == 0.0
 
 
 def test_smallest():
@@ -167,7 +158,8 @@ DIFFERENTIABLE = {
     "quantile error": (QuantileReturn(6).error, LOGITS, OTHER),
     "expected error": (ExpectedReturn().error, LOGITS[:, 0], OTHER[:, 0]),
     "huber": (lambda x: huber(x, 0.7), LOGITS),
-    "weighted mean": (lambda x, w: mean(x, w), LOGITS, OTHER),
+    "mean of a batch": (lambda x, w: batch_mean(x, w), LOGITS, OTHER),
+    "mean of what is valid": (lambda x, w: valid_mean(x, w), LOGITS, np.abs(OTHER)),
     "smallest": (lambda x, y: smallest((x, y)), LOGITS, OTHER),
 }
 

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import nbclient
 import nbformat
+import numpy as np
 import pytest
 from engines import INSTALLED
+
+from rlzoo import UserError
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,6 +74,8 @@ def run(name, folder):
 def test_an_agent_in_three_lines(tmp_path):
     ran = run("an_agent_in_three_lines.ipynb", tmp_path)
 
+    ((untrained,),) = ran.numbers('PPO("CartPole-v1", seed=0).evaluate', r"^(\d+\.\d+)$")
+    assert untrained < 60
     three_lines = ran.text("progress=True")
     assert re.search(r"50,\d\d\d/50,\d\d\d steps · [\d,]+ steps/s · return \d+\.\d · done in", three_lines)
     (learned,) = ran.numbers("progress=True", r"^(\d+\.\d+)$")
@@ -121,4 +126,33 @@ def test_write_a_layer_run_it_on_four_engines(tmp_path):
 
     source = ran.text("module = Module(")
     assert source.count("backend.matmul(") == 2 and "backend.sigmoid(" in source and "backend.tanh(" in source
+    ((gated,),) = ran.numbers("class GatedPPO", r"^(\d+\.\d+)$")
+    assert gated >= 100, "PPO learns with the layer before its networks"
     assert ran.pictures() == 1
+
+
+def test_without_an_engine_the_first_cell_says_how_to_install_one(monkeypatch):
+    notebook = nbformat.read(ROOT / "notebooks" / "write_a_layer_run_it_on_four_engines.ipynb", as_version=4)
+    first = next(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    monkeypatch.setattr("rlzoo.backend.is_installed", lambda name: name == "numpy")
+    monkeypatch.delenv("RLZOO_BACKEND", raising=False)
+    with pytest.raises(UserError, match=r"^no engine is installed: run pip install '\.\[jax\]' in a checkout of rlzoo"):
+        exec(compile(first, "notebook", "exec"), {})
+
+
+def test_the_gate_opens_as_the_notebook_says():
+    """At the field's −1 the gate is mostly shut; at 1 it is mostly open."""
+    notebook = nbformat.read(ROOT / "notebooks" / "write_a_layer_run_it_on_four_engines.ipynb", as_version=4)
+    (source,) = [cell.source for cell in notebook.cells if cell.source.startswith("class GatedResidual(Layer):")]
+    (asked,) = [cell.source for cell in notebook.cells if "## Try it" in cell.source]
+    layer = source.partition("\n\n\n")[0].replace("(Layer):\n", "(Layer):\n    gate_bias: float = -1.0\n\n")
+    names: dict = {}
+    exec("from rlzoo.backend import ops\nfrom rlzoo.nn import Layer, orthogonal, zeros\n", names)
+    exec(layer.replace("zeros(size) - 1.0", "zeros(size) + self.gate_bias"), names)
+    assert asked.count("`gate_bias: float = -1.0`") == 2 and asked.count("`GatedResidual(gate_bias=1.0)`") == 2
+    gates = []
+    for made in (names["GatedResidual"](), names["GatedResidual"](gate_bias=1.0)):
+        params = made.init(np.random.default_rng(0), (4,)) | {"gate": np.zeros((4, 4))}
+        x, change = np.ones((1, 4)), np.full((4, 4), 100.0)  # so large that tanh is 1
+        gates.append(float((made(params | {"change": change}, x) - x)[0, 0]))
+    assert gates == pytest.approx([1 / (1 + np.e), np.e / (1 + np.e)])

@@ -23,7 +23,7 @@ MASKS = {
     "one": np.stack([mask_of(i, 1) for i in range(ROWS)]),
     "two": np.stack([np.concatenate([mask_of(i, 0, 2), mask_of(i, 1, 3)]) for i in range(ROWS)]),
 }
-HEADS = {"one": stochastic_head(ONE, masked=True), "two": stochastic_head(TWO, masked=True)}
+HEADS = {"one": stochastic_head(ONE), "two": stochastic_head(TWO)}
 
 
 def parts(name, x):

@@ -86,7 +86,7 @@ def test_observations_are_shifted_scaled_and_clipped():
 
 
 NESTED = spaces.Dict({
-    "image": spaces.Box(0, 255, (2, 2, 1), np.uint8),
+    "image": spaces.Box(0, 255, (36, 36, 1), np.uint8),
     "more": spaces.Tuple((spaces.Discrete(3), spaces.Box(-9.0, 9.0, (1,)))),
     "vector": spaces.Box(-np.inf, np.inf, (2,)),
 })  # fmt: skip
@@ -94,7 +94,7 @@ NESTED = spaces.Dict({
 
 def nested(rng, n):
     return {
-        "image": rng.integers(0, 256, (n, 2, 2, 1), np.uint8),
+        "image": rng.integers(0, 256, (n, 36, 36, 1), np.uint8),
         "more": (rng.integers(0, 3, n), rng.normal(5.0, 2.0, (n, 1))), "vector": rng.normal(-3.0, 0.5, (n, 2)),
     }  # fmt: skip
 

@@ -105,3 +105,6 @@ def test_parts_that_do_not_fit_together():
         agent.act(mixed)
     with pytest.raises(UserError, match=r"expected \(1,\) or \(N, \*\(1,\)\)"):
         agent.act({"far": np.zeros(3), "pair": given["pair"]})
+    unequal = {"far": mixed["far"], "pair": tuple(np.stack([part] * 3) for part in given["pair"])}
+    with pytest.raises(UserError, match=r"the parts of an observation must be batches of one size, not of \[2, 3, 3\]"):
+        agent.act(unequal)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import gymnasium as gym
 import numpy as np
@@ -11,9 +12,9 @@ from gymnasium import spaces
 
 from rlzoo import DQN, PPO, SAC
 from rlzoo.errors import UserError
-from rlzoo.policies.encoders import encoder_for
+from rlzoo.policies.encoders import ImageEncoder, encoder_for
 from rlzoo.policies.heads import squashed_head, stochastic_head
-from rlzoo.policies.spaces import example, from_plain, to_plain
+from rlzoo.policies.spaces import example, from_plain, is_image, is_numbers, to_plain
 
 EVERY_KIND = [
     spaces.Box(-1.0, 2.0, (3,)),
@@ -74,6 +75,45 @@ def test_a_picture_without_channels_is_refused_and_a_board_is_numbers():
     with pytest.raises(UserError, match=r"\(84, 84\).*grayscale_newaxis=True"):
         encoder_for(spaces.Box(0, 255, (84, 84), np.uint8))
     assert encoder_for(spaces.Box(0, 12, (8, 8), np.uint8)).output_shape((8, 8)) == (64,)
+
+
+@pytest.mark.parametrize("shape, high", [
+    ((7, 7, 3), 255), ((35, 35, 1), 255), ((3, 32, 32), 255), ((40, 40, 2), 1), ((40, 40, 2), 254),
+])  # fmt: skip
+def test_three_axes_of_bytes_are_numbers_where_they_are_small_or_not_of_all_bytes(shape, high):
+    """As they are, neither divided by 255 nor refused; and they can be normalized."""
+    space = spaces.Box(0, high, shape, np.uint8)
+    rows = np.random.default_rng(0).integers(0, high, (2, *shape), np.uint8, endpoint=True)
+    assert not is_image(space) and is_numbers(space)
+    np.testing.assert_array_equal(encoder_for(space)({}, rows), rows.reshape(2, -1).astype(np.float32))
+
+
+@pytest.mark.parametrize("shape", [(36, 36, 1), (84, 84, 18), (36, 90, 36)])
+def test_three_axes_of_all_bytes_are_an_image(shape):
+    """Also of three colours and six frames, which are 18 channels."""
+    space = spaces.Box(0, 255, shape, np.uint8)
+    assert is_image(space) and not is_numbers(space) and encoder_for(space) == ImageEncoder()
+    bounds = np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8)
+    bounds[0][0, 0, 0] = 1
+    assert not is_image(spaces.Box(*bounds, dtype=np.uint8))
+
+
+@pytest.mark.parametrize("shape", [(3, 84, 84), (35, 84, 3), (40, 84, 84)])
+def test_images_that_are_too_flat_or_have_their_channels_first_are_refused(shape):
+    with pytest.raises(UserError, match=f"{re.escape(str(shape))} do not fit: .* 36, and no more channels than that"):
+        encoder_for(spaces.Box(0, 255, shape, np.uint8))
+
+
+def test_stacked_frames_of_three_colours_are_seen():
+    class Colours(gym.Env):
+        observation_space, action_space = spaces.Box(0, 255, (36, 36, 3), np.uint8), spaces.Discrete(2)
+
+        def reset(self, *, seed=None, options=None):
+            return np.full((36, 36, 3), 9, np.uint8), {}
+
+    agent = PPO(Colours(), backend="numpy", frame_stack=6, hidden=(4,))
+    assert agent.observation_space.shape == (36, 36, 18)
+    assert agent.params["encoder"]["0"]["kernel"].shape[-2:] == (18, 32)
 
 
 @pytest.mark.parametrize("space", [spaces.Text(3), spaces.Dict({"a": spaces.Discrete(2), "b": spaces.Text(3)}),
@@ -162,7 +202,7 @@ VECTOR = spaces.Box(-1.0, 1.0, (2,))
     (DQN, VECTOR, VECTOR, "dqn chooses among discrete actions.*Box.*ppo or sac"),
     (DQN, VECTOR, spaces.MultiBinary(2), "dqn.*MultiBinary"),
     (SAC, VECTOR, spaces.Discrete(2), "sac acts in continuous spaces.*Discrete.*ppo or dqn"),
-    (SAC, VECTOR, spaces.Box(-np.inf, np.inf, (1,)), "finite bounds"),
+    (SAC, VECTOR, spaces.Box(-np.inf, np.inf, (1,)), "with finite bounds, .*: give the Box finite low and high"),
     (PPO, VECTOR, spaces.Box(0, 3, (2,), np.int64), "no policy acts in Box"),
     (PPO, spaces.Text(3), spaces.Discrete(2), "no network reads.*Text"),
     (PPO, spaces.Box(0, 255, (3, 84, 84), np.uint8), spaces.Discrete(2), r"\(3, 84, 84\).*transpose"),

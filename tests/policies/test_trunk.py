@@ -135,7 +135,7 @@ def test_gradients_reach_back_to_the_first_step():
 def test_steps_that_are_no_whole_sequences_are_refused():
     trunk = TRUNKS["gru", False]
     part = tree.map(lambda x: x[:-1], seen(trunk))
-    with pytest.raises(UserError, match="14 steps are no sequences of 5: sequence_length must divide them"):
+    with pytest.raises(UserError, match="14 steps are not sequences of 5: sequence_length must divide them"):
         trunk(params_of(trunk)[0], part, through_time=True)
 
 

@@ -8,7 +8,6 @@ import json
 import shutil
 import sys
 import tracemalloc
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -276,9 +275,8 @@ def test_whoever_may_read_the_one_file_may_read_the_other(good):
 class OwnDQN(DQN):
     """DQN with wider layers than its config says."""
 
-    def trunk(self, observation_space):
-        encoder = Sequential((VectorEncoder(), Dense(7)))
-        return replace(super().trunk(observation_space), encoder=encoder)
+    def encoder(self, observation_space):
+        return Sequential((VectorEncoder(), Dense(7)))
 
 
 def test_an_agent_of_a_class_of_ones_own(good, tmp_path):

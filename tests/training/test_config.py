@@ -39,7 +39,7 @@ def test_defaults_then_family_then_environment_then_what_is_given(published):
     assert sources["clip_range"] == "default of ppo"
     assert sources["n_envs"] == "family farm (a book)"
     assert sources["gamma"] == "environment farm:Cow-v1 (a paper)"
-    assert sources["hidden"] == "--set"
+    assert sources["hidden"] == "given"
     assert sources.keys() == type(c).model_fields.keys()
     assert resolved("Hen-v1", None).sources["n_envs"] == "environment Hen-v1"
     assert resolved("Dog-v1", "farm").config.gamma == 0.9
@@ -72,7 +72,7 @@ def test_every_published_entry_is_valid_and_has_a_source(algorithm):
     ("n_envs = 3", r"has 'n_envs' .*\(tables are \[families"),
     ("[environments]\nn_envs = 3", r"has n_envs = 3 outside a table: put it under \[environments"),
     ("families = 3", "has families = 3 outside a table"),
-    ("[environments.Cow-v1\nn_envs = 3", r"is no TOML: .*line 1"),
+    ("[environments.Cow-v1\nn_envs = 3", r"is not valid TOML: .*line 1"),
 ])  # fmt: skip
 def test_a_file_that_nobody_would_read_is_refused(text, said):
     with pytest.raises(UserError, match=rf"^rlzoo/hyperparams/ppo\.toml {said}") as caught:
@@ -219,7 +219,7 @@ def test_a_field_that_hides_something_else_is_refused(name, algorithm, base):
 def test_shares_lie_within_0_and_1():
     kind = find("dqn").Config
     for given in ({"exploration": 5}, {"importance_exponent": "linear(0.4, 1.1)"}, {"tau": 2}):
-        with pytest.raises(UserError, match="a share within 0 and 1"):
+        with pytest.raises(UserError, match="it must be between 0 and 1"):
             validate("dqn", kind, given)
 
 

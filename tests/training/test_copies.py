@@ -105,9 +105,8 @@ def test_what_would_hang_in_a_forked_process_is_refused_there(name):
         said = pool.apply_async(complaint_of, (agent,)).get(60)
         assert said == pool.apply_async(complaint_of_forked).get(60)
         acted = pool.apply_async(act, (agent,)).get(60)
-    assert said == f"{name} was used before this process was forked: start workers by " + (
-        "multiprocessing.get_context('spawn')"
-    )
+    mend = "start worker processes with multiprocessing.get_context('spawn')"
+    assert said == f"{name} cannot run in a process that was forked after {name} had run: {mend}"
     assert acted == act(agent)
 
 

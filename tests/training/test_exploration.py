@@ -8,12 +8,12 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 from rlzoo import DDPG, TD3
-from rlzoo.training.exploration import NOISES, GaussianNoise, OrnsteinUhlenbeckNoise
+from rlzoo.training.exploration import NOISES, IndependentNoise, OrnsteinUhlenbeckNoise
 
 
 def test_gaussian_noise_is_the_normals():
     normal = np.random.default_rng(0).standard_normal((3, 2))
-    np.testing.assert_array_equal(GaussianNoise()(normal), normal)
+    np.testing.assert_array_equal(IndependentNoise()(normal), normal)
 
 
 def test_the_ornstein_uhlenbeck_process_by_its_recursion():

@@ -105,7 +105,7 @@ def test_a_memory_that_is_missing_or_too_much_is_said_to_be():
         recurrent.act(np.zeros(2))
     with pytest.raises(UserError, match="recurrent = none: leave memory out"):
         plain.act(np.zeros(4), memory=recurrent.memory())
-    with pytest.raises(UserError, match="remembers nothing"):
+    with pytest.raises(UserError, match="has no memory"):
         plain.memory()
     with pytest.raises(UserError, match=r"memory of 3 episodes for 2 observations: use agent.memory\(2\)"):
         recurrent.act(np.zeros((2, 2)), memory=recurrent.memory(3))

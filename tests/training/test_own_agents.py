@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -46,9 +45,8 @@ class Truncated(Layer):
 class DrawnAgain(DQN):
     """Its encoder is drawn several times over."""
 
-    def trunk(self, observation_space):
-        layers = VectorEncoder(), Truncated(64), Activation("relu")
-        return replace(super().trunk(observation_space), encoder=Sequential(layers))
+    def encoder(self, observation_space):
+        return Sequential((VectorEncoder(), Truncated(64), Activation("relu")))
 
 
 class Averaged(DQN):
@@ -128,7 +126,7 @@ def test_what_every_engine_keeps_may_be_in_a_state(tmp_path):
     (("loss", "time_env", "value"), "^metrics of Own name 'time_env', which is a column"),
     (("loss", "evaluation_std", "value"), "^metrics of Own name 'evaluation_std', which is a column"),
     (("loss", "value", "loss"), "^metrics of Own name 'loss' twice: rename one$"),
-    ("loss", r"^metrics = 'loss' of Own is not valid: a tuple of names, such as \('loss',\)$"),
+    ("loss", r"^metrics = 'loss' of Own is not valid: it must be a tuple of names, such as \('loss',\)$"),
 ])  # fmt: skip
 def test_metrics_that_would_overwrite_a_column_are_refused_at_once(metrics, said):
     own = type("Own", (DQN,), {"metrics": metrics})

@@ -36,9 +36,9 @@ def cartpoles():
 
 
 CONFIGS = {  # name → what is tried, and a piece of what is said
-    "length and n_steps": (lambda: A2C("CartPole-v1", n_steps=10, **GRU, **TINY), "n_steps = 10 is no multiple of"),
+    "length and n_steps": (lambda: A2C("CartPole-v1", n_steps=10, **GRU, **TINY), "n_steps = 10 is not a multiple of"),
     "length and batch_size": (lambda: PPO("CartPole-v1", **ON | GRU | dict(batch_size=6)), "batch_size = 6 is no"),
-    "length and replayed": (lambda: DQN("CartPole-v1", batch_size=30, **GRU, **TINY), "batch_size = 30 is no multiple"),
+    "length and replayed": (lambda: DQN("CartPole-v1", batch_size=30, **GRU, **TINY), "batch_size = 30 is not a mult"),
     "no such memory": (lambda: DQN("CartPole-v1", recurrent="lsm", **TINY), "did you mean 'lstm'"),
     "no goals": (lambda: DQN("CartPole-v1", hindsight="future", **TINY), "needs 'desired_goal' and 'achieved_goal'"),
     "no such strategy": (lambda: DQN(BitFlipping(3), hindsight="futur", **TINY), "did you mean 'future'"),
@@ -79,7 +79,7 @@ def recurrent():
     (OBSERVATION, np.zeros(6), "allows no action"),
     (PAIR, np.eye(6)[:2] * [[1], [0]], "allows no action"),
     (OBSERVATION, "all", "1 or 0 for each choice"),
-    (PAIR, np.ones((3, 6)), r"batches of \[3, 2\]"),
+    (PAIR, np.ones((3, 6)), r"batches of one size, not of \[3, 2\]"),
     (PAIR, np.ones(6), "some of its parts are batches"),
 ])  # fmt: skip
 def test_a_mask_that_does_not_fit(masked, observation, mask, said):
@@ -103,12 +103,12 @@ def test_a_memory_that_does_not_fit(recurrent):
     for act, said in (
         (lambda: recurrent.act(state), "recurrent = gru: pass memory=agent.memory"),
         (lambda: recurrent.act(state, memory=two), r"memory of 2 episodes for 1 observations: use agent.memory\(1\)"),
-        (lambda: recurrent.act(state, memory=np.zeros(4)), "is not this agent's"),
-        (lambda: recurrent.act(state, memory=other.memory(1)), "is not this agent's"),
+        (lambda: recurrent.act(state, memory=np.zeros(4)), "does not belong to this agent"),
+        (lambda: recurrent.act(state, memory=other.memory(1)), "does not belong to this agent"),
         (lambda: plain.act(state, memory=two), "recurrent = none: leave memory out"),
         (lambda: plain.act(state, action_mask=[1, 0]), "action_masks = false: leave action_mask out"),
-        (lambda: plain.memory(), "remembers nothing"),
-        (lambda: recurrent.memory(0), "a whole number of at least 1"),
+        (lambda: plain.memory(), "has no memory: it was made with recurrent = none"),
+        (lambda: recurrent.memory(0), "it must be a whole number of at least 1"),
         (lambda: two.reset([True]), "done of 1 episodes for a memory of 2"),
     ):
         with pytest.raises(UserError, match=said):
