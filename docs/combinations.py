@@ -41,7 +41,6 @@ PARTS = {
     "recurrence": Part(
         "An LSTM or a GRU behind the encoder, learned through sequences of `sequence_length` steps.",
         ({"recurrent": "lstm"}, {"recurrent": "gru"}),
-        needs={"sequence_length": 5},
     ),
     "Dict, Tuple": Part("Nested observations, each part with an encoder of its own.", observation=NESTED),
     "images": Part(

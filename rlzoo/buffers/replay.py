@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rlzoo.backend import tree
+from rlzoo.buffers.following import LARGE, Following
 from rlzoo.buffers.priorities import Priorities
 
 
@@ -16,7 +17,8 @@ class ReplayBuffer:
 
     The steps of one time lie side by side, so the next step of an environment is N rows on. `capacity` is lowered to a
     multiple of N. Terminated and truncated are kept apart: `terminated` alone stops the bootstrap. `next_observation`
-    is stored, so a transition stays right where the environment was reset after it.
+    is stored, so a transition stays right where the environment was reset after it; of images, only where it is not the
+    observation of the next step.
 
     `n_step` steps make one return; `length` of them, one after another, a sequence; with `priorities`, what surprised
     is drawn more often. All combine.
@@ -27,13 +29,18 @@ class ReplayBuffer:
         self.n_envs, self.gamma, self.n_step, self.length, self.priorities = n_envs, gamma, n_step, length, priorities
         self.capacity, self.size, self.position = max(capacity // n_envs, 1) * n_envs, 0, 0
         one = np.zeros((), np.float32)
-        self.data: dict[str, Any] = tree.map(
-            lambda x: np.zeros((self.capacity, *x.shape), x.dtype),
-            {"observation": observation, "next_observation": observation, "action": action, "reward": one,
-             "terminated": one, "truncated": one, "valid": one},
-        )  # fmt: skip
+        columns = {"observation": observation, "action": action, "reward": one, "terminated": one, "truncated": one,
+                   "valid": one}  # fmt: skip
+        rings = tree.map(lambda x: np.zeros((self.capacity, *x.shape), x.dtype), columns)
+        following = tree.map(self._following, rings["observation"])
+        self.data: dict[str, Any] = {"observation": rings.pop("observation"), "next_observation": following} | rings
         self._columns = tree.flatten(self.data)[0]
         self.every_step_counts = True  # none kept here, and none to come as far as is known, is spent on a reset
+
+    def _following(self, observation: np.ndarray) -> Any:
+        """Where what follows the rows of a ring of observations is written: into another, or beside it if large."""
+        is_large = observation[0].nbytes >= LARGE
+        return Following(observation, self.n_envs) if is_large else np.zeros(observation.shape, observation.dtype)
 
     def __len__(self) -> int:
         return self.size
@@ -182,7 +189,10 @@ class ReplayBuffer:
     def arrays(self) -> dict[str, np.ndarray]:
         """What a checkpoint holds of it: the filled rows by name and where the next goes."""
         names = tree.paths(self.data)
-        filled = {name: column[: self.size] for name, column in zip(names, self._columns, strict=True)}
+        filled: dict[str, np.ndarray] = {}
+        for name, column in zip(names, self._columns, strict=True):
+            is_apart = isinstance(column, Following)
+            filled |= column.arrays(name, self.size) if is_apart else {name: column[: self.size]}
         more = {} if self.priorities is None else self.priorities.arrays(self.size)
         return filled | more | {"position": np.asarray(self.position, np.int64)}
 
@@ -197,6 +207,10 @@ class ReplayBuffer:
         if size % self.n_envs or position % self.n_envs:
             raise ValueError(f"a replay of {size} rows, the next at {position}, is not of {self.n_envs} environments")
         for name, column in zip(tree.paths(self.data), self._columns, strict=True):
+            if isinstance(column, Following):
+                newest = (position - 1 - np.arange(min(self.n_envs, size))) % self.capacity
+                column.restore(name, arrays, size, newest)
+                continue
             rows = arrays[name]
             if rows.shape != (size, *column.shape[1:]) or rows.dtype != column.dtype:
                 raise ValueError(f"replay {name} is {rows.dtype} {rows.shape}, not {column.dtype} {column.shape[1:]}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.vector.utils import concatenate, create_empty_array, iterate
 
@@ -28,6 +28,15 @@ class LeanSyncVectorEnv(SyncVectorEnv):
         super().__init__(env_fns, autoreset_mode=AutoresetMode.SAME_STEP)
         self.infos = infos
         self.of_arrays = all(isinstance(x, ARRAYS) for x in (self.single_observation_space, self.single_action_space))
+        self.types_are_known = False  # of what steps observe; checked at the first, for each would take 1 µs
+
+    def reset(self, **options: Any) -> Any:
+        """As SyncVectorEnv; raises UserError for observations of another kind of number than the space's."""
+        try:
+            return super().reset(**options)
+        except TypeError:
+            self._check_types()
+            raise
 
     def step(self, actions: Any) -> Any:
         n = self.num_envs
@@ -53,6 +62,9 @@ class LeanSyncVectorEnv(SyncVectorEnv):
 
     def _together(self) -> Any:
         """The environments' observations as a batch of its own."""
+        if not self.types_are_known:
+            self._check_types()
+            self.types_are_known = True
         if not self.of_arrays:
             room: Any = create_empty_array(self.single_observation_space, self.num_envs)
             return concatenate(self.single_observation_space, self._env_obs, room)
@@ -65,3 +77,20 @@ class LeanSyncVectorEnv(SyncVectorEnv):
                 raise UserError(f"{env} observes {found}, its observation_space says {shape}: correct either")
             batch[i] = observation
         return batch
+
+    def _check_types(self) -> None:
+        """Raises UserError for observations that would lose what they say, such as floats among whole numbers."""
+        for env, observation in zip(self.envs, self._env_obs):
+            for space, part in _parts(self.single_observation_space, observation):
+                found = np.asarray(part).dtype
+                if not np.can_cast(found, space.dtype, "same_kind"):
+                    raise UserError(f"{env} observes {found}, its observation_space says {space.dtype}: correct either")
+
+
+def _parts(space: Any, observation: Any) -> Iterator[tuple[Any, Any]]:
+    """The parts of an observation that are arrays, each with its space."""
+    if isinstance(space, Dict | Tuple):
+        for key, part in space.spaces.items() if isinstance(space, Dict) else enumerate(space.spaces):
+            yield from _parts(part, observation[key])
+    elif isinstance(space, ARRAYS):
+        yield space, observation

@@ -46,6 +46,8 @@ class ActorCriticConfig(OnPolicyConfig):
 class MinibatchConfig(ActorCriticConfig):
     """What those have that learn from a rollout in several epochs of minibatches."""
 
+    sequenced: ClassVar[tuple[str, ...]] = ("n_steps", "batch_size")
+
     batch_size: int = Field(64, ge=2)
     """Steps in a minibatch; what does not fill the last one of an epoch is left out of that epoch."""
     n_epochs: int = Field(10, ge=1)
@@ -54,8 +56,6 @@ class MinibatchConfig(ActorCriticConfig):
     @model_validator(mode="after")
     def _batches(self) -> MinibatchConfig:
         within_a_rollout(self)
-        if self.batch_size % self.length:
-            raise ValueError(f"batch_size = {self.batch_size} is not a multiple of sequence_length = {self.length}")
         return self
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import numpy as np
 
 from rlzoo.backend import tree
 from rlzoo.buffers import RolloutBuffer
-from rlzoo.envs import Stepper
+from rlzoo.envs import Stepper, insides, name_of
 from rlzoo.errors import UserError
 from rlzoo.policies import Trunk
 from rlzoo.policies.normalizers import ObservationNormalizer, RewardNormalizer
@@ -101,11 +102,13 @@ class Collector:
                  memory: Memory | None = None):  # fmt: skip
         self.stepper, self.episodes, self.exploration, self.memory = stepper, episodes, exploration, memory
         self.normalize_observation, self.normalize_reward = normalize_observation, normalize_reward
+        self._floats: tuple[Any, ...] = None, [], []  # a rollout, and the floats of its observations and the next
         self.raw: Any = None  # the observations that the next actions are chosen for, as the environment gave them
 
     def reset(self, seed: int) -> None:
         """Begin new episodes in every environment; those under way are given up."""
         self.raw = self.stepper.reset(seed)
+        self._require_finite("observes", [part[None] for part in _floats(self.raw)])
         self.episodes.restart(self.stepper.n_envs)
         self.exploration.reset(np.ones(self.stepper.n_envs, np.bool_))
         if self.memory is not None:
@@ -170,8 +173,38 @@ class Collector:
         self.raw = observation
         self.episodes.add(given, done, None if self.stepper.every_step_counts else rollout.valid)
         rollout.close(around(kept(observation)), ends)
+        self._check_finite(given, rollout, bool(ends))
         seconds["env"] += in_env
         seconds["act"] += clock() - begun - in_env
+
+    def _check_finite(self, rewards: np.ndarray, rollout: RolloutBuffer, ended: bool) -> None:
+        """Raises UserError for what an environment gave in a rollout that is not finite, before it is learned from.
+
+        These are rewards, what steps led to, and where episodes ended what the next ones began with.
+        """
+        if self._floats[0] is not rollout:
+            parts = rollout.next_observation, rollout.observation
+            self._floats = rollout, *(_floats(x if self.memory is None else x["observation"]) for x in parts)
+        _, led_to, seen = self._floats
+        total = np.add.reduce(rewards, None)
+        for part in led_to:
+            total += np.add.reduce(part, None, np.float64)
+        if ended or not math.isfinite(total):  # looked at one by one, which takes twice as long, where it may be needed
+            self._require_finite("rewards with", [rewards])
+            self._require_finite("observes", led_to + seen + [part[None] for part in _floats(self.raw)])
+
+    def _require_finite(self, what: str, numbers: list[np.ndarray]) -> None:
+        """Raises UserError for the first of these, arrays `[T, N, ...]`, that is not finite."""
+        for part in numbers:
+            finite = np.isfinite(part)
+            if finite.all():
+                continue
+            wrong = np.argwhere(~finite)
+            t, i, *where = wrong[0].tolist()
+            alone = 1 == len(set(wrong[wrong[:, 0] == t, 1].tolist())) < self.stepper.n_envs
+            place = (f" at {where}" if where else "") + (f" in environment {i}" if alone else "")
+            told = f"{name_of(insides(self.stepper.env)[-1])} {what} {part[tuple(wrong[0])]}{place}"
+            raise UserError(f"{told}: what its reset and step give must be finite numbers, and None is not one")
 
     def _writer(self, rollout: RolloutBuffer, raw: bool) -> Callable[[int, Any], Any]:
         """A function that writes what is seen at a step into the rollout and gives what networks are given."""
@@ -193,6 +226,11 @@ class Collector:
             return seen
 
         return write
+
+
+def _floats(observation: Any) -> list[np.ndarray]:
+    """The parts of observations that may be other than finite."""
+    return [part for part in tree.flatten(observation)[0] if part.dtype.kind == "f"]
 
 
 def _same(observation: Any) -> Any:

@@ -8,9 +8,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Self, Union, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from rlzoo.envs.make import module_and_id
 from rlzoo.errors import UserError, nearest
@@ -50,6 +59,7 @@ class Config(BaseModel):
 
     outside: ClassVar[frozenset[str]] = frozenset()  # schedules that are read outside the compiled update
     at_first: ClassVar[frozenset[str]] = frozenset()  # what a new agent begins with, and a loaded one never reads
+    sequenced: ClassVar[tuple[str, ...]] = ()  # fields that count steps which are cut into sequences
 
     steps: int = Field(1_000_000, ge=1)
     """Environment steps to train for, over all environments together."""
@@ -78,7 +88,7 @@ class Config(BaseModel):
     recurrent_units: int = Field(64, ge=1)
     """Width of the memory."""
     sequence_length: int = Field(16, ge=1)
-    """Steps that gradients flow back through the memory."""
+    """Steps that gradients flow back through the memory; unless given, lowered to divide a rollout and a batch."""
     checkpoint_every: int = Field(0, ge=0)
     """Environment steps between checkpoints, where episodes begin anew; 0: a tenth of all, at least a whole episode."""
 
@@ -112,6 +122,21 @@ class Config(BaseModel):
     def _recurrent(cls, value: str | None) -> str | None:
         return one_of(value, (*CELLS, "none"))  # which, as text, was made None before
 
+    @model_validator(mode="after")
+    def _sequences(self) -> Self:
+        """A default length of sequences gives way to what is cut into them; one that was given does not."""
+        if self.recurrent is None:
+            return self
+        whole = math.gcd(*(getattr(self, name) for name in self.sequenced))
+        fitting = next(n for n in range(_default(type(self), "sequence_length"), 0, -1) if whole % n == 0)
+        if "sequence_length" not in self.model_fields_set:
+            self.__dict__["sequence_length"] = fitting
+        for name in self.sequenced:
+            if getattr(self, name) % self.sequence_length:
+                told = f"{name} = {getattr(self, name)} is not a multiple of sequence_length = {self.sequence_length}"
+                raise ValueError(f"{told}: set sequence_length = {fitting}, or another {name}")
+        return self
+
     @property
     def length(self) -> int:
         """Steps in a sequence that is learned from: 1 without memory."""
@@ -133,6 +158,10 @@ class Config(BaseModel):
         """The fields that may hold a schedule, but for those that are none of the update's."""
         fields = [(name, field.annotation) for name, field in cls.model_fields.items() if name not in cls.outside]
         return tuple(name for name, annotation in fields if _is_schedule(annotation))
+
+
+def _default(kind: type[Config], name: str) -> Any:
+    return kind.model_fields[name].default
 
 
 def _is_schedule(annotation: Any) -> bool:
@@ -171,7 +200,10 @@ def resolve(algorithm: str, kind: type[Config], env: str, family: str | None, gi
         places.pop(name, None)
     if n_steps is not None:
         values["n_steps"], sources["n_steps"] = n_steps, "n_envs, for a rollout as large as the published one"
-    return Resolved(validate(algorithm, kind, values, places), sources)
+    config = validate(algorithm, kind, values, places)
+    if "sequence_length" not in values and config.sequence_length != _default(kind, "sequence_length"):
+        sources["sequence_length"] = f"{' and '.join(kind.sequenced)}, which it divides"
+    return Resolved(config, sources)
 
 
 def _in_fewer(published: dict[str, Any], given: dict[str, Any]) -> int | None:

@@ -25,6 +25,7 @@ class OffPolicyConfig(Config):
     """What every off-policy algorithm has."""
 
     outside: ClassVar = Config.outside | {"tau", "importance_exponent"}
+    sequenced: ClassVar[tuple[str, ...]] = ("batch_size",)
 
     buffer_size: int = Field(1_000_000, ge=1)
     """Transitions that the replay buffer holds."""
@@ -69,8 +70,6 @@ class OffPolicyConfig(Config):
     def _gradient_steps(self) -> OffPolicyConfig:
         if self.gradient_steps == 0:
             raise ValueError("gradient_steps = 0 learns nothing: give at least 1, or −1")
-        if self.batch_size % self.length:
-            raise ValueError(f"batch_size = {self.batch_size} is not a multiple of sequence_length = {self.length}")
         if self.buffer_size < self.length * self.n_envs:
             raise ValueError(f"buffer_size = {self.buffer_size} holds no sequence: {self.length} steps × {self.n_envs}")
         return self

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from inspect import signature
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from rlzoo.backend import tree
 from rlzoo.buffers import RolloutBuffer
@@ -22,16 +22,12 @@ from rlzoo.training.config import Config
 class OnPolicyConfig(Config):
     """What every on-policy algorithm has."""
 
+    sequenced: ClassVar[tuple[str, ...]] = ("n_steps",)
+
     n_steps: int = Field(2048, ge=1)
     """Steps of each environment in a rollout."""
     overlap: bool = False
     """Collect the next rollout while the last is learned from, with the parameters of before: one update stale."""
-
-    @model_validator(mode="after")
-    def _sequences(self) -> OnPolicyConfig:
-        if self.n_steps % self.length:
-            raise ValueError(f"n_steps = {self.n_steps} is not a multiple of sequence_length = {self.sequence_length}")
-        return self
 
 
 class OnPolicyAgent(Agent):

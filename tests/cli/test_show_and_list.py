@@ -38,6 +38,14 @@ def test_each_hyperparameter_comes_with_its_value_and_its_source(rlzoo):
     assert sources(rlzoo("show", "sac", "Pendulum-v1"))[0].startswith("environment Pendulum-v1: tuned here")
 
 
+def test_a_default_that_gives_way_is_shown_as_what_it_comes_to(rlzoo):
+    shown = {name: cells for name, *cells in rows(rlzoo("show", "a2c", "CartPole-v1", "--set", "recurrent=lstm"))}
+    assert shown["n_steps"][0] == "5" and shown["sequence_length"][:2] == ["5", "n_steps, which it divides"]
+    refused = rlzoo("show", "a2c", "CartPole-v1", "--set", "recurrent=lstm", "sequence_length=16")
+    assert (refused.status, refused.err) == (2, "error: a2c: n_steps = 5 is not a multiple of sequence_length = 16: "
+                                             "set sequence_length = 5, or another n_steps\n")  # fmt: skip
+
+
 def test_a_family_is_a_source(rlzoo, monkeypatch):
     monkeypatch.setattr("rlzoo.training.config.published", lambda _: {
         "families": {"classic_control": {"source": "a paper", "gamma": 0.5, "n_envs": 3}},

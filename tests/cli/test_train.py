@@ -157,10 +157,17 @@ def test_evaluations_are_logged(rlzoo, tmp_path):
     np.testing.assert_allclose(again.mean_return, max(returns), rtol=1e-6)
 
 
-def test_eager_and_compiled_runs_agree(rlzoo):
-    for out, option in (("compiled", []), ("eager", ["--eager"])):
-        outcome = rlzoo("train", "--algo", "ppo", *TINY, "--steps", 128, "--quiet", "--out", out, *option)
+def test_eager_and_compiled_runs_agree(rlzoo, monkeypatch):
+    def never(*arguments):
+        raise AssertionError("an eager run compiles nothing")
+
+    for out, option, said in (("compiled", [], False), ("eager", ["--eager"], True)):
+        with monkeypatch.context() as patch:
+            if option:
+                patch.setattr("rlzoo.backend.torch.compile", never)
+            outcome = rlzoo("train", "--algo", "ppo", *TINY, "--steps", 128, "--out", out, *option)
         assert outcome.status == 0, outcome.err
+        assert (" on cpu, eager · seed 0" in outcome.out) is said and " on cpu" in outcome.out
     np.testing.assert_allclose(load("eager").flat, load("compiled").flat, atol=1e-5)
 
 

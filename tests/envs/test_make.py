@@ -9,6 +9,7 @@ from counting import Counting
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+import rlzoo
 from rlzoo import DQN, PPO
 from rlzoo.envs import family_of, form_of, is_harmless, limit_of, make, make_separate, name_of, spec_of
 from rlzoo.envs.make import arguments_of
@@ -18,6 +19,12 @@ from rlzoo.training.evaluate import evaluate
 
 SMALL = dict(backend="jax", n_steps=8, batch_size=8, hidden=(8,))
 EAGER = SMALL | dict(backend="torch", eager=True)  # where nothing is compared, and compiling would take longest
+
+
+def test_environments_are_made_as_agents_make_theirs():
+    env = rlzoo.make("CartPole-v1", 2)
+    assert env.num_envs == 2 and env.reset(seed=0)[0].shape == (2, 4)
+    env.close()
 
 
 @pytest.mark.parametrize("env, n_envs", [

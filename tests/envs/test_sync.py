@@ -155,6 +155,48 @@ def test_an_observation_that_changes_its_shape_is_refused_whenever_it_does():
         env.step(np.zeros(2, int))
 
 
+class Kinds(gym.Env):
+    """Observes this at its beginning, and that at each step."""
+
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, space, first, later):
+        self.observation_space, self.first, self.later = space, first, later
+
+    def reset(self, *, seed=None, options=None):
+        return self.first, {}
+
+    def step(self, action):
+        return self.later, 1.0, False, False, {}
+
+
+WHOLE = spaces.Box(0, 9, (2,), np.int64)
+
+
+@pytest.mark.parametrize("space, whole, broken", [
+    (WHOLE, np.array([1, 2]), np.array([1.5, 2.5])), (WHOLE, [1, 2], [1.5, 2.5]), (spaces.Discrete(3), 1, 1.5),
+    (spaces.Box(0, 255, (2,), np.uint8), np.uint8([1, 2]), np.array([-1, 2])),
+    (spaces.Dict(a=spaces.Tuple((WHOLE,))), {"a": (np.array([1, 2]),)}, {"a": (np.array([1.5, 2.5]),)}),
+])  # fmt: skip
+def test_observations_of_another_kind_of_number_are_refused_and_not_cut_off(space, whole, broken):
+    for first, later in ((broken, whole), (whole, broken)):
+        env = LeanSyncVectorEnv([lambda first=first, later=later: Kinds(space, first, later)])
+        with pytest.raises(UserError, match=r"Kinds.* observes \w+64, its observation_space says u?int\d+: "):
+            env.reset(seed=0)
+            env.step(np.zeros(1, int))
+
+
+@pytest.mark.parametrize("space, observation", [
+    (spaces.Box(0.0, 9.0, (2,)), np.array([1, 2])), (spaces.Box(0.0, 9.0, (2,)), np.array([1.0, 2.0])),
+    (spaces.Box(-9, 9, (2,), np.int8), np.array([1, 2])), (WHOLE, np.array([True, True])),
+])  # fmt: skip
+def test_numbers_of_the_same_kind_are_taken(space, observation):
+    env = LeanSyncVectorEnv([lambda: Kinds(space, observation, observation)])
+    for seen in (env.reset(seed=0)[0], env.step(np.zeros(1, int))[0]):
+        np.testing.assert_array_equal(seen[0], observation)
+        assert seen.dtype == space.dtype
+
+
 @pytest.mark.parametrize("reward", [np.ones(1), np.ones(3), "much", [1.0]])
 def test_a_reward_that_is_no_number_is_refused(reward):
     class Paying(Counting):

@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from rlzoo import DQN, PPO
+from rlzoo import A2C, DQN, PPO, SAC, TD3, TRPO, Rainbow
 
 
 class BrightSide(gym.Env):
-    """A 36 × 36 image with one bright half; the action that names the side pays 1."""
+    """A 36 × 36 image with one bright half; the action that names the side, or has its sign, pays 1."""
 
     observation_space = spaces.Box(0, 255, (36, 36, 1), np.uint8)
-    action_space = spaces.Discrete(2)
+
+    def __init__(self, action_space=None):
+        self.action_space = action_space or spaces.Discrete(2)
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
@@ -22,7 +24,7 @@ class BrightSide(gym.Env):
         return image(self.side), {}
 
     def step(self, action):
-        return image(self.side), float(action == self.side), True, False, {}
+        return image(self.side), float(np.any(action > 0) == self.side), True, False, {}
 
 
 def image(side):
@@ -49,6 +51,32 @@ def test_one_update_on_every_engine_is_that_of_numpy_acting(backend, algorithm):
     rows = np.random.default_rng(0).integers(0, 256, (8, 36, 36, 1), np.uint8)
     np.testing.assert_array_equal(agent.act(rows), agent.policy.mode(agent.params, rows)[0])
     assert agent.act(rows[0]).shape == ()
+
+
+SMALL = dict(hidden=(8,), n_envs=1)
+FEW = dict(learning_starts=4, batch_size=8, train_freq=8, gradient_steps=1, learning_rate=1e-3, buffer_size=16)
+BOX = spaces.Box(-1.0, 1.0, (1,))
+OTHERS = {
+    "a2c": (A2C, None, dict(n_steps=8)),
+    "trpo": (TRPO, None, dict(n_steps=8, batch_size=8, cg_steps=2, line_search_steps=2, n_critic_epochs=1)),
+    "rainbow": (Rainbow, None, FEW | dict(n_atoms=5)), "sac": (SAC, BOX, FEW), "td3": (TD3, BOX, FEW),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("algorithm, backend", [("sac", "jax"), *((algorithm, "torch") for algorithm in OTHERS)])
+def test_the_other_algorithms_learn_from_images_too(algorithm, backend):
+    """Each kernel of the encoder moves in one update; what acts is what was updated, in NumPy as on the engine."""
+    kind, action_space, settings = OTHERS[algorithm]
+    agent = kind(BrightSide(action_space), backend=backend, **SMALL | settings)
+    before = agent.params["encoder"]
+    before = {name: layer["kernel"].copy() for name, layer in before.items() if layer}
+    agent.learn(8)
+    assert len(before) == 4 and agent._acts_on_engine
+    for name, kernel in before.items():
+        assert np.abs(agent.params["encoder"][name]["kernel"] - kernel).max() > 1e-5, name
+    rows = np.random.default_rng(0).integers(0, 256, (4, 36, 36, 1), np.uint8)
+    acted, expected = agent.mode(rows)[0], agent.policy.mode(agent.params, rows)[0]
+    np.testing.assert_allclose(acted, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])

@@ -146,6 +146,14 @@ def test_evaluate_logs_and_stops_at_its_threshold():
     assert never.steps == 60
 
 
+def test_evaluate_plays_episodes_as_long_as_it_is_told():
+    agent = PPO(Counting(100), backend="torch", n_steps=8, batch_size=8, n_epochs=1, hidden=(4,))
+    evaluate = Evaluate(8, episodes=1, longest=5)
+    with pytest.warns(match="1 of 1 episodes were cut off at 5 steps"):
+        agent.learn(8, callbacks=[evaluate])
+    assert evaluate.last.lengths == (5,) and evaluate.last.returns == (15.0,) and evaluate.last.cut == 1
+
+
 def test_an_agent_is_not_judged_by_the_episodes_that_it_was_chosen_on(monkeypatch):
     """While it learns it always plays the same ones, and `agent.evaluate()` others."""
     agent, seeds = agent_of(steps=60), []

@@ -19,14 +19,9 @@ require("torch")
 TESTS = Path(__file__).parents[1]
 BY_NUMBERS = ("sac", "tqc", "td3", "ddpg")  # that act in a Box only
 COMMON = dict(backend="torch", eager=True, seed=1, n_envs=2, hidden=(4,), learning_rate=0.03)
-ON = COMMON | dict(steps=32, n_steps=8)
+ON = COMMON | dict(steps=32, n_steps=8, batch_size=8, n_epochs=2, n_critic_epochs=2, cg_steps=3, line_search_steps=5)
 OFF = COMMON | dict(steps=20, train_freq=2, gradient_steps=2, batch_size=4, buffer_size=64, learning_starts=8, tau=0.3,
-                    target_update_interval=0)  # fmt: skip
-BASE = {
-    "ppo": ON | dict(batch_size=8, n_epochs=2),
-    "trpo": ON | dict(batch_size=8, n_critic_epochs=2, cg_steps=3, line_search_steps=5),
-    "tqc": OFF | dict(n_quantiles=4), "qrdqn": OFF | dict(n_quantiles=4), "rainbow": OFF | dict(n_atoms=5),
-}  # fmt: skip
+                    target_update_interval=0, n_quantiles=4, n_atoms=5)  # fmt: skip
 GRU, SDE, KL, C51, BY_PRIORITY = (
     dict(recurrent="gru", sequence_length=2), dict(sde=True), dict(objective="kl"), dict(distributional=True),
     dict(prioritized=True),
@@ -67,10 +62,7 @@ DIFFERENT = {  # where an algorithm wants something else
     ("td3", "exploration_noise"): ("ornstein_uhlenbeck", {}), ("ddpg", "exploration_noise"): ("gaussian", {}),
 }  # fmt: skip
 ELSEWHERE = {"vectorization": "envs/test_native.py"}  # what learning shall not depend on, and where it is tested
-REFUSED = {  # (algorithm, field) whose other value is refused by name
-    ("discrete_sac", "sde"), ("qrdqn", "distributional"), ("a2c", "overlap"), ("reinforce", "overlap"),
-    ("trpo", "overlap"), *((name, "action_masks") for name in BY_NUMBERS),
-}  # fmt: skip
+REFUSED = ("overlap", "sde", "distributional", "action_masks")  # by name, where an algorithm cannot do it
 MEANINGLESS = {  # (algorithm, field) that it has from another, whose switch it refuses, or of which one value is valid
     ("discrete_sac", "sde_sample_freq"): "sde", ("discrete_sac", "log_std_init"): "sde",
     ("qrdqn", "n_atoms"): "distributional", ("qrdqn", "v_min"): "distributional", ("qrdqn", "v_max"): "distributional",
@@ -90,10 +82,15 @@ def environment(name, kind):
 
 
 def agent_of(name, **settings):
-    settings = BASE.get(name, OFF if is_off_policy(name) else ON) | settings
+    """An agent with what it knows of these settings."""
+    settings = (OFF if is_off_policy(name) else ON) | settings
     env = environment(name, settings.pop("env", None))
     known = find(name).Config.model_fields.keys() | {"backend", "eager", "seed"}
     return find(name)(env, **{key: value for key, value in settings.items() if key in known})
+
+
+def asked(name, field):
+    return DIFFERENT.get((name, field)) or OTHER.get(field)
 
 
 def made(agent):
@@ -110,7 +107,7 @@ def made(agent):
 
 def is_heard(name, field):
     """Whether another value of a field makes another agent, or has it learn something else, or is refused by name."""
-    value, context = DIFFERENT.get((name, field)) or OTHER[field]
+    value, context = asked(name, field)
     one, learned = usual(name, tuple(context.items()))
     if value is None:
         value = not getattr(one.config, field)
@@ -118,7 +115,7 @@ def is_heard(name, field):
     try:
         other = agent_of(name, **context | {field: value})
     except UserError as error:
-        assert (name, field) in REFUSED and field in str(error), f"{name}, {field} = {value}: {error}"
+        assert field in REFUSED and field in str(error), f"{name}, {field} = {value}: {error}"
         return True
     return made(one) != made(other) or not np.array_equal(learned(), other.learn().flat)
 
@@ -137,7 +134,10 @@ def usual(name, context):
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_every_field_has_a_say(name):
     fields = [field for field in find(name).Config.model_fields if field not in ELSEWHERE]
-    dead = [field for field in fields if (name, field) not in MEANINGLESS and not is_heard(name, field)]
+    fields = [field for field in fields if (name, field) not in MEANINGLESS]
+    unknown = [field for field in fields if not asked(name, field)]
+    assert not unknown, f"say in OTHER what else {', '.join(unknown)} of {name} may be"
+    dead = [field for field in fields if not is_heard(name, field)]
     assert not dead, f"{name} does not care about {', '.join(dead)}"
 
 

@@ -7,10 +7,11 @@ import pytest
 from counting import Counting
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from rlzoo import DQN, PPO
+from rlzoo import A2C, DQN, PPO
 from rlzoo.algorithms import find
 from rlzoo.backend import tree
 from rlzoo.errors import UserError
+from rlzoo.training.config import resolve
 
 RECURRENT = dict(backend="numpy", hidden=(4,), recurrent="gru", recurrent_units=3, sequence_length=4)
 
@@ -48,9 +49,38 @@ def test_without_memory_steps_stay_as_they_are():
     assert agent.in_sequences(batch) is batch and agent.config.length == 1
 
 
+@pytest.mark.parametrize("kind, settings, length", [
+    (A2C, {}, 5), (A2C, dict(n_steps="7"), 7), (A2C, dict(n_steps=48), 16), (A2C, dict(n_steps=24), 12),
+    (A2C, dict(n_steps=17), 1), (A2C, dict(n_steps=48, sequence_length=24), 24),
+    (PPO, dict(n_steps=128, batch_size=40), 8), (PPO, dict(n_steps=40, n_envs=16, batch_size=64), 8),
+    (DQN, {}, 16), (DQN, dict(batch_size=100), 10), (DQN, dict(batch_size=6, buffer_size=6, n_envs=1), 6),
+])  # fmt: skip
+def test_sequences_are_by_default_as_long_as_what_is_cut_into_them_allows(kind, settings, length):
+    """At most 16 steps; and what was resolved is what is kept and shown."""
+    def of(settings):
+        return resolve(kind.name, kind.Config, "Unknown-v0", None, settings)
+
+    found = of(settings | {"recurrent": "lstm"})
+    assert found.config.length == found.config.sequence_length == length
+    assert found.config.model_dump()["sequence_length"] == length
+    expected = {"n_steps, which it divides", "n_steps and batch_size, which it divides", "batch_size, which it divides"}
+    if "sequence_length" in settings or length == 16:
+        expected = {"given"} if "sequence_length" in settings else {f"default of {kind.name}"}
+    assert found.sources["sequence_length"] in expected
+    without = of({name: value for name, value in settings.items() if name != "sequence_length"})
+    assert (without.config.length, without.config.sequence_length) == (1, 16)
+
+
+def test_a2c_learns_recurrently_by_its_defaults():
+    agent = A2C(SyncVectorEnv([Counting] * 8, autoreset_mode=AutoresetMode.SAME_STEP), backend="torch", eager=True,
+                hidden=(4,), recurrent="gru", recurrent_units=3)  # fmt: skip
+    before = agent.flat.copy()
+    assert agent.learn(80).policy.trunk.length == 5 and np.abs(agent.flat - before).max() > 1e-5
+
+
 @pytest.mark.parametrize("kind, settings, message", [
-    (PPO, dict(n_steps=10), "n_steps = 10 is not a multiple of sequence_length = 4"),
-    (DQN, dict(batch_size=30), "batch_size = 30 is not a multiple of sequence_length = 4"),
+    (PPO, dict(n_steps=10), "n_steps = 10 is not a multiple of sequence_length = 4: set sequence_length = 2"),
+    (DQN, dict(batch_size=30), "batch_size = 30 is not a multiple of sequence_length = 4: set sequence_length = 15"),
     (DQN, dict(batch_size=32, buffer_size=7, n_envs=2), "buffer_size = 7 holds no sequence: 4 steps × 2"),
     (PPO, dict(recurrent="lstn"), "recurrent = 'lstn'.*lstm"),
 ])  # fmt: skip
