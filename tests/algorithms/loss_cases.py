@@ -78,8 +78,8 @@ CASES = {  # name → algorithm, action space, settings
     "tqc risk-averse": ("tqc", BOX, SETTINGS | {"n_quantiles": 3, "dropped_quantiles": 0, "risk": 0.5}),
 }  # fmt: skip
 UPDATES = (  # whose whole updates have something that another's has not
-    "ppo discrete", "ppo continuous", "ppo kl", "a2c", "trpo", "dqn", "dqn recurrent", "rainbow", "qrdqn", "td3", "sac",
-    "discrete_sac", "tqc",
+    "ppo discrete", "ppo continuous", "ppo kl", "ppo recurrent", "a2c", "a2c recurrent", "trpo", "dqn", "dqn recurrent",
+    "rainbow", "qrdqn", "td3", "sac", "discrete_sac", "tqc",
 )  # fmt: skip
 
 
@@ -243,6 +243,9 @@ def update_case(name):
         scalars = {key: SCALARS[key] for key in agent.config.scalars(0.0)}
         if agent.name == "a2c":
             return agent, agent.update, (state, data, None, scalars | {"learning_rate": np.float64(1.0)})
+        if agent.policy.trunk.cell is not None:  # whose differences take long: few steps, and long ones
+            few = agent.minibatches()[:5]
+            return agent, agent.update, (state, data, few, scalars | {"learning_rate": np.float64(1e-2)})
         n = 1 if agent.name == "trpo" else N_UPDATES
         indices = [rng.permutation(ROLLOUT)[:BATCH] for _ in range(n)]
         return agent, agent.update, (state, data, np.array(indices, np.int32), scalars)

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from rlzoo.algorithms import ALGORITHMS, find
+from rlzoo.backend import ENGINES
 
 SMALL = dict(hidden=(16, 16))
 ON = SMALL | dict(n_envs=8, n_steps=32)
 OFF = SMALL | dict(n_envs=4, train_freq=8, learning_starts=64, gradient_steps=8, batch_size=32)
-LSTM = dict(recurrent="lstm", recurrent_units=8, sequence_length=8)
+LSTM = dict(recurrent="lstm", recurrent_units=8, sequence_length=4)
 RUNS = {  # name → algorithm, environment, settings, steps; some have what is published for the environment
     "ppo": ("ppo", "CartPole-v1", {}, 512),  # one rollout: 16 environments × 32 steps
     "ppo kl": ("ppo", "Pendulum-v1", ON | dict(objective="kl", batch_size=64), 256),
@@ -39,7 +40,11 @@ def first_update(name, backend):
     return METRICS[name, backend]
 
 
-@pytest.mark.parametrize("name", RUNS)
+ELSEWHERE = ("ppo recurrent", "trpo", "rainbow")  # on every engine; of the others' updates see `test_loss_parity.py`
+CASES = [(name, engine) for engine in ENGINES for name in (RUNS if engine == "jax" else ELSEWHERE)]
+
+
+@pytest.mark.parametrize("name, backend", CASES, indirect=["backend"])
 def test_metrics_of_the_first_update_agree(backend, name):
     metrics, expected = first_update(name, backend), first_update(name, "jax")
     assert metrics["steps"] == RUNS[name][3]

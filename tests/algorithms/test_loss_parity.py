@@ -35,7 +35,10 @@ def test_losses_and_gradients(engine, monkeypatch, names):
 
 @pytest.mark.parametrize("name", UPDATES)
 def test_parameters_after_many_updates(engine, monkeypatch, name):
-    """50 gradient steps; of A2C one; of TRPO an update, whose reference has second derivatives good to 1e-4."""
+    """50 gradient steps; of PPO with memory 5, of A2C one.
+
+    Of TRPO it is one update, whose reference has second derivatives good to 1e-4.
+    """
     _, update, arguments = update_case(name)
     want = expected(AFTER, update_case, monkeypatch, name)
     moved = np.abs(want[0]["parameters"] - arguments[0]["parameters"])

@@ -7,14 +7,11 @@ import pytest
 from gymnasium.vector import AutoresetMode
 from probes import (
     FIRST,
-    GAMMA,
     PROBES,
     SETTINGS,
     STATES,
     ActionPays,
     ObservationMatters,
-    OneStep,
-    Truncated,
     TruncatedElsewhere,
     action_values,
     environment,
@@ -52,12 +49,37 @@ def cases():
 
 @pytest.mark.parametrize("algorithm, probe, backend", list(cases()), indirect=["backend"])
 def test_values_and_actions(algorithm, probe, backend):
+    """`Truncated` and `OneStep` are one but for what ends their episodes: were the cut a termination, so were V."""
     agent = solved(algorithm, probe, backend)
     kind = kind_for(algorithm)
     tolerance = 0.15 if kind == "box" and probe.action_pays else 0.05
     np.testing.assert_allclose(state_values(agent)[: len(probe.values)], probe.values, atol=tolerance)
     if probe.action_pays:
         assert_greedy(agent, probe, kind)
+    if probe is ObservationMatters and algorithm in ("dqn", "rainbow", "qrdqn", "discrete_sac"):
+        assert_values_of_all_choices(agent)
+    if probe is ActionPays and kind == "box":
+        assert_values_across_a_box(agent)
+    if probe is ActionPays and algorithm == "ppo":
+        assert_certain(agent)
+
+
+def assert_values_of_all_choices(agent):
+    """Also of the actions that the greedy agent leaves."""
+    values = [action_values(agent, STATES, np.full(2, action)) for action in range(3)]
+    np.testing.assert_allclose(values, [[0.0, 2.0], [0.0, 0.0], [1.0, 0.0]], atol=0.05)
+
+
+def assert_values_across_a_box(agent):
+    """Actions of the distribution are half the environment's."""
+    values = action_values(agent, np.stack([FIRST] * 3), np.array([[-0.25], [0.25], [0.75]], np.float32))
+    np.testing.assert_allclose(values, [0.0, 1.0, 0.0], atol=0.3)
+
+
+def assert_certain(agent):
+    """Logits held in [−1, 1] by a tanh would leave a third choice of three at most e² / (e² + 2) = 0.79."""
+    sampled = agent.act(np.tile(FIRST, (300, 1)), deterministic=False)
+    assert np.mean(sampled == 2) > 0.95
 
 
 @pytest.mark.parametrize("probe", [ActionPays, ObservationMatters])
@@ -82,28 +104,7 @@ def in_every_action_space(algorithm, backend, kind, probe):
     np.testing.assert_allclose(state_values(agent)[:n], values, atol=0.1)
 
 
-@pytest.mark.parametrize("algorithm", ["dqn", "rainbow", "qrdqn", "discrete_sac"])
-def test_values_of_the_other_actions(algorithm):
-    agent = solved(algorithm, ObservationMatters, "jax")
-    values = [action_values(agent, STATES, np.full(2, action)) for action in range(3)]
-    np.testing.assert_allclose(values, [[0.0, 2.0], [0.0, 0.0], [1.0, 0.0]], atol=0.05)
-
-
-@pytest.mark.parametrize("algorithm", ["sac", "tqc", "td3", "ddpg"])
-def test_values_of_other_actions_of_a_box(algorithm):
-    agent = solved(algorithm, ActionPays, "jax")  # actions of the distribution are half the environment's
-    values = action_values(agent, np.stack([FIRST] * 3), np.array([[-0.25], [0.25], [0.75]], np.float32))
-    np.testing.assert_allclose(values, [0.0, 1.0, 0.0], atol=0.3)
-
-
-@pytest.mark.parametrize("algorithm", SETTINGS)
-def test_truncation_is_not_termination(algorithm):
-    """The case that must fail: were the cut of `Truncated` a termination, its value would be that of `OneStep`."""
-    truncated, terminated = (state_values(solved(algorithm, probe, "jax"))[0] for probe in (Truncated, OneStep))
-    np.testing.assert_allclose([truncated, terminated], [1.0 / (1.0 - GAMMA), 1.0], atol=0.05)
-
-
-@pytest.mark.parametrize("mode", list(AutoresetMode))
+@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED])  # the others have SAME_STEP
 @pytest.mark.parametrize("algorithm", ["ppo", "a2c", "dqn", "rainbow", "sac"])
 def test_final_observation_is_bootstrapped_in_every_autoreset_mode(algorithm, mode):
     agent = solved(algorithm, TruncatedElsewhere, "jax", mode=mode)
@@ -111,12 +112,12 @@ def test_final_observation_is_bootstrapped_in_every_autoreset_mode(algorithm, mo
 
 
 @pytest.mark.parametrize("algorithm", ["ppo", "dqn", "sac"])
-def test_one_seed_gives_one_agent(backend, algorithm):
-    """Bit for bit on one engine; another seed gives another agent."""
+def test_one_seed_gives_one_agent(algorithm):
+    """Bit for bit; another seed gives another agent. On the other engines `test_exact_resume.py` holds the former."""
     kind = kind_for(algorithm)
 
     def weights(seed):
-        return untrained(algorithm, environment(ObservationMatters, kind), backend, seed).learn(256).flat
+        return untrained(algorithm, environment(ObservationMatters, kind), "jax", seed).learn(256).flat
 
     first, again, other = weights(3), weights(3), weights(4)
     np.testing.assert_array_equal(first, again)

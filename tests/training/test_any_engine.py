@@ -182,9 +182,9 @@ def test_other_bounds_of_actions_are_refused(tmp_path, low, high):
     agent = PPO(bounded(-1.0, 1.0), backend="torch", n_steps=8, batch_size=8, hidden=(4,))
     path = agent.save(tmp_path / "agent")
     load(path, env=bounded(-1.0, 1.0)).learn(8)
-    with pytest.raises(UserError, match="its action space is"):
+    with pytest.raises(UserError, match="the agent's action space is Box"):
         load(path, env=bounded(low, high)).learn(8)
-    with pytest.raises(UserError, match="its action space is"):
+    with pytest.raises(UserError, match="the agent's action space is Box"):
         agent.evaluate(1, env=bounded(low, high))
 
 

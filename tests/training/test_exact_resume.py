@@ -35,7 +35,7 @@ VARIANTS = {
 PLAIN = ["ppo", "dqn", "sac"]
 UNEVEN = ["ppo-uneven", "dqn-uneven", "sac-uneven", "ppo-native"]
 PARTS = [name for name in VARIANTS if name not in PLAIN + UNEVEN]  # the other algorithms, and what combines
-ELSEWHERE = ["trpo", "td3", "ppo-recurrent", "dqn-recurrent", "rainbow"]  # of these, on every engine
+ELSEWHERE = ["trpo", "ppo-recurrent", "rainbow"]  # of these, on every engine: their programs are like no other's
 
 
 class Records(Callback):
@@ -55,7 +55,8 @@ def agent_of(variant, backend):
 def resume(variant, backend, path, after=1, share=False):
     """(uninterrupted, interrupted and resumed): agents at the end of their budget, and the rows of each.
 
-    With `share` all have one compiled update, which is pure; compiling is what takes the time.
+    Both begin anew, so that they are the same says too that one seed gives one agent. With `share` all have one
+    compiled update, which is pure; compiling is what takes the time.
     """
     whole, first, second = Records(), Records(), Records()
     uninterrupted = agent_of(variant, backend).learn(callbacks=[whole])
@@ -94,9 +95,6 @@ def test_resumed_is_uninterrupted_with_every_algorithm_and_part(variant, engine_
     assert len(rows) > 1 and uninterrupted.last_metrics, "it must have learned"
     assert_same(everything(resumed), everything(uninterrupted))
     assert resumed_rows == rows
-    again = agent_of(variant, engine_name)  # and one seed gives one agent
-    again.compiled_update = uninterrupted.compiled_update
-    assert_same(everything(again.learn()), everything(uninterrupted))
 
 
 @pytest.mark.parametrize("variant", UNEVEN)
