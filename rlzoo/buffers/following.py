@@ -82,7 +82,8 @@ class Following:
 
     def restore(self, name: str, arrays: Mapping[str, np.ndarray], size: int, newest: np.ndarray) -> None:
         """Take over what `arrays` gave of `size` rows, which the ring has; raises ValueError where it does not fit."""
-        values, rows = arrays[name], arrays[rows_of(name)]
+        values = arrays[name]
+        rows = arrays[rows_of(name)] if rows_of(name) in arrays else np.arange(size)  # else of all, as it once was
         if rows.ndim != 1 or rows.dtype != np.int64 or not np.isin(newest, rows).all():
             raise ValueError(f"replay {rows_of(name)} does not name the newest rows")
         if len(rows) and not (rows[0] >= 0 and rows[-1] < size and (np.diff(rows) > 0).all()):

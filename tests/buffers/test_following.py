@@ -113,6 +113,17 @@ def test_what_follows_otherwise_than_the_next_step_says_is_kept_as_given(monkeyp
     np.testing.assert_array_equal(buffer.data["next_observation"]["observation"][:20], expected)
 
 
+def test_an_older_checkpoint_has_what_follows_every_row(monkeypatch):
+    old, new = (made(ReplayBuffer, large, monkeypatch, 40, 2) for large in (10**9, 0))
+    stream = Stream(2)
+    old.add(stream.rows(15))
+    new.restore(old.arrays())
+    more = stream.rows(12)
+    for buffer in (old, new):
+        buffer.add(more)
+    same(*(buffer.sample(np.random.default_rng(0), (2, 50)) for buffer in (old, new)))
+
+
 @pytest.mark.parametrize("change", [
     lambda name, arrays: arrays | {following.rows_of(name): np.arange(3)},
     lambda name, arrays: arrays | {following.rows_of(name): arrays[following.rows_of(name)].astype(np.int32)},
