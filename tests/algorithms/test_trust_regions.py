@@ -142,7 +142,6 @@ def test_the_penalty_of_a_recurrent_policy_follows_what_it_remembers_after_the_u
     """The divergence is that of the new policy with its own memory since each sequence's first step."""
     agent, rng, seen = AGENTS["ppo recurrent"](), np.random.default_rng(2), []
     agent.config = agent.config.model_copy(update={"objective": "kl"})
-    agent.keeps_outputs = True
     state, data = starting_state(agent, rng) | {"penalty": np.float64(1.0)}, rollout(agent, rng)
     monkeypatch.setattr(agent, "adapted", lambda penalty, divergence: seen.append(divergence) or penalty)
     minibatches, scalars = np.array([np.arange(8)] * 3, np.int32), SCALARS | {"learning_rate": 0.3}
