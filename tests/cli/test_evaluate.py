@@ -9,6 +9,7 @@ from typing import ClassVar
 import gymnasium as gym
 import numpy as np
 import pytest
+from command_line import python
 from counting import Coins
 from PIL import Image, ImageSequence
 
@@ -116,6 +117,14 @@ def test_an_animation_has_the_frames_of_an_episode(rlzoo, trained, monkeypatch):
             durations.append(frame.info["duration"])
     assert sum(durations) == 20 * played.lengths[0]  # one of frames alike is shown longer
     assert np.abs(frames[0] - window.render()).mean() < 2.0 < np.abs(frames[0] - frames[-1]).max()
+
+
+def test_without_a_display_an_animation_is_made_in_silence(rlzoo, trained, monkeypatch):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    process = python("-m", "rlzoo", "play", "run", "--gif", "cart.gif", cwd=Path.cwd())
+    out, err = process.communicate()
+    assert (process.returncode, err) == (0, "") and out.endswith("written: cart.gif\n")
 
 
 @pytest.mark.parametrize(("path", "message"), [
