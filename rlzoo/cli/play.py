@@ -58,12 +58,11 @@ def play(
 def _shown(agent: Any, run: Path, mode: str) -> Any:
     """The agent's environment, to be seen; raises UserError where it cannot be."""
     displays = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
-    has_none = sys.platform == "linux" and not any(map(os.environ.get, displays))
-    if mode != "human" and has_none:
+    if sys.platform == "linux" and not any(map(os.environ.get, displays)):
+        if mode == "human":
+            mend = f"`rlzoo play {quoted(run)} --gif FILE.gif` and `rlzoo evaluate {quoted(run)}` need none"
+            raise UserError(f"no display to play on (DISPLAY is not set); {mend}")
         os.environ["SDL_VIDEODRIVER"] = "dummy"  # else SDL, which draws many environments, looks for one and complains
-    if mode == "human" and has_none:
-        mend = f"`rlzoo play {quoted(run)} --gif FILE.gif` and `rlzoo evaluate {quoted(run)}` need none"
-        raise UserError(f"no display to play on (DISPLAY is not set); {mend}")
     try:
         shown = agent.separate_environment(render_mode=mode)
     except ValueError as error:

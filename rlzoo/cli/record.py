@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rlzoo.errors import UserError, printable
+from rlzoo.errors import UserError, installing, printable
 
 SLOWEST = 20  # milliseconds: a frame that is to be shown for less is shown for long by browsers
 
@@ -24,7 +24,7 @@ def check_free(path: Path) -> None:
     if not path.absolute().parent.is_dir():
         raise UserError(f"there is no folder {printable(path.parent)}: make it, or choose another --gif")
     if find_spec("PIL") is None:
-        raise UserError("an animation needs Pillow: pip install pillow")
+        raise UserError(f"an animation needs the extra 'play': {installing('play')}")
 
 
 class Recording:
@@ -32,7 +32,7 @@ class Recording:
 
     def __init__(self, env: Any):
         self.env = env
-        duration = 1000.0 / env.metadata.get("render_fps", 30)
+        duration = 1000.0 / (env.metadata.get("render_fps") or 30)
         self.every = math.ceil(SLOWEST / duration)  # of the steps, those that are shown
         self.duration = self.every * duration
         self.frames: list[bytes] = []

@@ -37,7 +37,6 @@ def _exactly(number: float) -> int:
 
 
 SETTING = re.compile(r"[A-Za-z_]\w*=")
-FORMS = {".json": "JSON", ".toml": "TOML"}
 OPTIONS = ("env", "backend", "device", "seed", "eager")  # of an agent, which are none of its config's
 
 
@@ -91,13 +90,14 @@ def settings_in(path: Path) -> dict[str, Any]:
     Raises UserError for a file that cannot be read or holds something else.
     """
     file, shown = path / "config.json" if path.is_dir() else path, printable(path)
+    is_json = file.suffix == ".json"
     try:
         text = file.read_text(encoding="utf-8")
-        found = json.loads(text) if file.suffix == ".json" else tomllib.loads(text)
+        found = json.loads(text) if is_json else tomllib.loads(text)
     except OSError as error:
         raise UserError(f"cannot read --config {shown}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:  # of both parsers, and of what is not UTF-8
-        raise UserError(f"--config {shown} cannot be read as {FORMS.get(file.suffix, 'TOML')}: {error}") from None
+        raise UserError(f"--config {shown} cannot be read as {'JSON' if is_json else 'TOML'}: {error}") from None
     if not isinstance(found, dict):
         raise UserError(f"--config {shown} holds no hyperparameters: write lines such as learning_rate = 3e-4")
     settings = {}

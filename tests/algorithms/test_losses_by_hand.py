@@ -102,8 +102,8 @@ def test_dqn_is_quadratic_near_the_target_and_linear_far_from_it():
     assert weighted == pytest.approx(2.5 * 1.5 / 4.0, rel=1e-5)
 
 
-def test_terms_of_sac():
-    agent, state, data, target = replayed_case("sac")
+def parts_of_sac(agent, state, data):
+    """Parameters, features, the actor's u before the tanh and log π, the critics' values of what was done, and α."""
     params, noise = agent.layout.split(state["parameters"]), data["noise"]["action"]
     features = agent.policy.features(params, data["batch"]["observation"])
     mean, log_std = agent.policy.parameters_of_action(params, features)
@@ -111,6 +111,12 @@ def test_terms_of_sac():
     log_prob = np.sum(-0.5 * noise**2 - log_std - 0.5 * np.log(2 * np.pi) - np.log(1 - np.tanh(u) ** 2), 1)
     q = agent.policy.values(params, features, data["batch"]["action"])
     alpha = np.exp(params["log_temperature"][0])
+    return params, features, u, log_prob, q, alpha
+
+
+def test_terms_of_sac():
+    agent, state, data, target = replayed_case("sac")
+    params, features, u, log_prob, q, alpha = parts_of_sac(agent, state, data)
     expected = [
         sum(0.5 * np.mean((one - target) ** 2) for one in q),
         np.mean(alpha * log_prob - np.minimum(*agent.policy.values(params, features, np.tanh(u)))),
@@ -225,13 +231,7 @@ def test_tqc_leaves_out_the_highest_quantiles_of_all_critics_together():
 def test_terms_of_tqc():
     agent, state, data, _ = replayed_case("tqc")
     target = 2.0 * np.random.default_rng(2).standard_normal((8, 4))
-    params, noise = agent.layout.split(state["parameters"]), data["noise"]["action"]
-    features = agent.policy.features(params, data["batch"]["observation"])
-    mean, log_std = agent.policy.parameters_of_action(params, features)
-    u = mean + np.exp(log_std) * noise
-    log_prob = np.sum(-0.5 * noise**2 - log_std - 0.5 * np.log(2 * np.pi) - np.log(1 - np.tanh(u) ** 2), 1)
-    q = agent.policy.values(params, features, data["batch"]["action"])
-    alpha = np.exp(params["log_temperature"][0])
+    params, features, u, log_prob, q, alpha = parts_of_sac(agent, state, data)
     expected = [
         sum(np.mean([quantile_huber(*pair) for pair in zip(one, target)]) / 3 for one in q),
         np.mean(alpha * log_prob - np.mean(agent.policy.values(params, features, np.tanh(u)), (0, 2))),
