@@ -19,7 +19,7 @@ SOURCES = setup.cfg constraints.txt pyproject.toml $(VENV)/pyvenv.cfg
 empty :=
 comma := ,
 space := $(empty) $(empty)
-ALL_EXTRAS = $(subst $(space),$(comma),$(strip $(ENGINES) envpool box2d mujoco dev))
+ALL_EXTRAS = $(subst $(space),$(comma),$(strip $(ENGINES) atari envpool box2d mujoco dev))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from contextlib import suppress
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
 
@@ -28,10 +30,12 @@ def _list_algorithms() -> None:
 
 
 def _list_environments() -> None:
-    """Those with published hyperparameters first, then the newest version of every other that Gymnasium knows."""
-    import gymnasium
+    """Those with published hyperparameters first, then the newest version of every other that Gymnasium knows.
 
+    Modules whose names begin so, as Atari's do with ALE/, are imported where they are installed.
+    """
     from rlzoo.algorithms import ALGORITHMS
+    from rlzoo.envs.names import MODULES, known
     from rlzoo.training.published import published_environments
 
     tuned: dict[str, list[str]] = {}
@@ -39,8 +43,11 @@ def _list_environments() -> None:
         for env in published_environments(algorithm):
             tuned.setdefault(env, []).append(algorithm)
     rows = [[env, ", ".join(algorithms)] for env, algorithms in tuned.items()]
-    newest: dict[tuple[str | None, str], gymnasium.envs.registration.EnvSpec] = {}
-    for spec in sorted(gymnasium.registry.values(), key=lambda spec: spec.version or 0):
+    newest: dict[tuple[str | None, str], Any] = {}
+    for module, _ in MODULES.values():
+        with suppress(ImportError):
+            import_module(module)
+    for spec in sorted(known().values(), key=lambda spec: spec.version or 0):
         newest[spec.namespace, spec.name] = spec
     rows += sorted([spec.id, ""] for spec in newest.values() if spec.id not in tuned and spec.name not in ADAPTERS)
     print_table(["environment", "has hyperparameters of its own for"], rows)

@@ -253,7 +253,7 @@ class Actor:
 
     @property
     def _views(self) -> dict[str, Any]:
-        return dict(frame_stack=self.config.frame_stack, action_masks=self.config.action_masks)
+        return {name: getattr(self.config, name) for name in ("preprocessing", "frame_stack", "action_masks")}
 
     def _environments(self, env: Any) -> VectorEnv:
         """The environments that it learns in."""

@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from rlzoo.envs.make import module_and_id
+from rlzoo.envs.names import module_and_id
 from rlzoo.errors import UserError, nearest
 from rlzoo.nn.layers import ACTIVATIONS
 from rlzoo.nn.schedules import Schedule, Scheduled
@@ -30,6 +30,7 @@ from rlzoo.training.published import file_of, published
 from rlzoo.training.text import value_of
 
 VECTORIZATIONS = ("auto", "sync", "native", "envpool")
+PREPROCESSINGS = ("atari", "none")
 
 
 def _not_0(value: int) -> int:
@@ -79,6 +80,8 @@ class Config(BaseModel):
     """Shift and scale observations to zero mean and unit variance by running statistics."""
     normalize_reward: bool = False
     """Divide rewards by the running standard deviation of the discounted return."""
+    preprocessing: str | None = None
+    """What environments are seen through: atari, small grey images and the signs of rewards, or none."""
     frame_stack: int = Field(1, ge=1)
     """Observations that are seen as one, the newest last."""
     action_masks: bool = False
@@ -121,6 +124,11 @@ class Config(BaseModel):
     @classmethod
     def _recurrent(cls, value: str | None) -> str | None:
         return one_of(value, (*CELLS, "none"))  # which, as text, was made None before
+
+    @field_validator("preprocessing")
+    @classmethod
+    def _preprocessing(cls, value: str | None) -> str | None:
+        return one_of(value, PREPROCESSINGS)
 
     @model_validator(mode="after")
     def _sequences(self) -> Self:

@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 import rlzoo
 from rlzoo import DQN, PPO
 from rlzoo.envs import family_of, form_of, is_harmless, limit_of, make, make_separate, name_of, spec_of
-from rlzoo.envs.make import arguments_of
+from rlzoo.envs.names import arguments_of
 from rlzoo.errors import UserError
 from rlzoo.training.callbacks import Every
 from rlzoo.training.evaluate import evaluate

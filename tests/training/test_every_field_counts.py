@@ -62,7 +62,9 @@ DIFFERENT = {  # where an algorithm wants something else
     ("tqc", "risk"): (0.4, {}), ("qrdqn", "risk"): (0.4, {}), ("trpo", "target_kl"): (1e-4, {}),
     ("td3", "exploration_noise"): ("ornstein_uhlenbeck", {}), ("ddpg", "exploration_noise"): ("gaussian", {}),
 }  # fmt: skip
-ELSEWHERE = {"vectorization": "envs/test_native.py"}  # what learning shall not depend on, and where it is tested
+ELSEWHERE = {  # what learning shall not depend on, or needs a game for, and where it is tested
+    "vectorization": "envs/test_native.py", "preprocessing": "envs/test_atari.py",
+}  # fmt: skip
 REFUSED = ("overlap", "sde", "distributional", "action_masks")  # by name, where an algorithm cannot do it
 MEANINGLESS = {  # (algorithm, field) that it has from another, whose switch it refuses, or of which one value is valid
     ("discrete_sac", "sde_sample_freq"): "sde", ("discrete_sac", "log_std_init"): "sde",
