@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from rlzoo.algorithms import ALGORITHMS, find
 from rlzoo.cli.output import as_text
-from rlzoo.training.config import type_name
+from rlzoo.training.text import type_name
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "algorithms"

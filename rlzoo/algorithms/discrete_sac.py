@@ -41,9 +41,8 @@ class DiscreteSAC(SAC):
     def build_policy(self, observation_space: gym.Space, action_space: gym.Space) -> Any:
         c = self.config
         return DiscreteActorCritics.of(
-            self.trunk(observation_space), action_space, c.hidden, c.activation, c.n_critics, self.name,
-            c.critic_hidden,
-        )  # fmt: skip
+            self.trunk(observation_space), action_space, c.hidden, c.of_critics, c.activation, c.n_critics, self.name
+        )
 
     def noise_of_update(self, shape: tuple[int, int]) -> dict[str, np.ndarray]:
         """None: nothing is sampled in an update."""

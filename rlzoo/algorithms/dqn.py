@@ -27,6 +27,7 @@ class DQNConfig(OffPolicyConfig):
     """The hyperparameters of DQN."""
 
     outside: ClassVar = OffPolicyConfig.outside | {"exploration"}
+    only_with: ClassVar = dict.fromkeys(("n_atoms", "v_min", "v_max"), "distributional")
 
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers."""

@@ -8,7 +8,7 @@ with V(final observation).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -28,6 +28,10 @@ PENALTIES = 1e-6, 1e6  # of the objective kl, at the least and at the most
 
 class PPOConfig(MinibatchConfig):
     """The hyperparameters of PPO."""
+
+    only_with: ClassVar = {
+        "clip_range": "objective = clip", "kl_target": "objective = kl", "kl_coefficient": "objective = kl",
+    }  # fmt: skip
 
     objective: str = "clip"
     """The clipped surrogate (clip, eq. 7), or a penalty on the KL divergence that adapts to kl_target (kl, eq. 8)."""

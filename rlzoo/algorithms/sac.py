@@ -28,6 +28,9 @@ class SACConfig(OffPolicyConfig, CriticConfig):
     """The hyperparameters of SAC."""
 
     at_first: ClassVar = frozenset({"initial_entropy_coefficient", "log_std_init"})
+    only_with: ClassVar = {"sde_sample_freq": "sde", "log_std_init": "sde"} | dict.fromkeys(
+        ("initial_entropy_coefficient", "target_entropy", "target_entropy_share"), "entropy_coefficient = none"
+    )
 
     hidden: tuple[int, ...] = (256, 256)
     """Widths of the hidden layers."""
@@ -59,8 +62,8 @@ class SAC(OffPolicyAgent):
     def build_policy(self, observation_space: gym.Space, action_space: gym.Space) -> Any:
         c = self.config
         return SquashedActorCritics.of(
-            self.trunk(observation_space), action_space, c.hidden, c.activation, c.n_critics, self.name,
-            critic_hidden=c.critic_hidden, **self.extras(),
+            self.trunk(observation_space), action_space, c.hidden, c.of_critics, c.activation, c.n_critics, self.name,
+            **self.extras(),
         )  # fmt: skip
 
     def extras(self) -> dict[str, Any]:

@@ -25,6 +25,7 @@ class TD3Config(OffPolicyConfig, CriticConfig):
     """The hyperparameters of TD3."""
 
     outside: ClassVar = OffPolicyConfig.outside | {"exploration_deviation"}
+    only_with: ClassVar = {"target_noise_clip": "target_noise"}
 
     hidden: tuple[int, ...] = (256, 256)
     """Widths of the hidden layers."""
@@ -61,9 +62,8 @@ class TD3(OffPolicyAgent):
     def build_policy(self, observation_space: gym.Space, action_space: gym.Space) -> DeterministicActorCritics:
         c = self.config
         return DeterministicActorCritics.of(
-            self.trunk(observation_space), action_space, c.hidden, c.activation, c.n_critics, self.name,
-            c.critic_hidden,
-        )  # fmt: skip
+            self.trunk(observation_space), action_space, c.hidden, c.of_critics, c.activation, c.n_critics, self.name
+        )
 
     def initial_state(self, flat: np.ndarray) -> dict[str, Any]:
         self.optimizer = Adam()

@@ -86,15 +86,15 @@ class ActorCritic(StochasticPolicy):
     sde_every: int | None = None
 
     @classmethod
-    def of(cls, trunk: Trunk, action: spaces.Space, hidden: tuple[int, ...], activation: str,
-           initializer: str = "orthogonal", log_std: float = 0.0,
-           sde_every: int | None = None, critic_hidden: tuple[int, ...] | None = None) -> ActorCritic:  # fmt: skip
+    def of(cls, trunk: Trunk, action: spaces.Space, hidden: tuple[int, ...], critic_hidden: tuple[int, ...],
+           activation: str, initializer: str = "orthogonal", log_std: float = 0.0,
+           sde_every: int | None = None) -> ActorCritic:  # fmt: skip
         head = stochastic_head(action)
         if sde_every is not None and not head.is_continuous:
             raise UserError(f"state-dependent exploration is for continuous actions, not {action}: set sde = false")
         gain = 1.0 if initializer == "fan_in" else 0.01
         actor = mlp(hidden, head.distribution.size, activation, initializer, output_gain=gain)
-        critic = mlp(hidden if critic_hidden is None else critic_hidden, 1, activation, initializer)
+        critic = mlp(critic_hidden, 1, activation, initializer)
         return cls(trunk, actor, critic, head, log_std, sde_every)
 
     def init(self, rng: np.random.Generator) -> Params:
@@ -138,14 +138,12 @@ class SquashedActorCritics(StochasticPolicy):
     sde_every: int | None = None
 
     @classmethod
-    def of(cls, trunk: Trunk, action: spaces.Space, hidden: tuple[int, ...], activation: str, n_critics: int,
-           algorithm: str, quantiles: int = 0, log_std: float = 0.0,
-           sde_every: int | None = None,
-           critic_hidden: tuple[int, ...] | None = None) -> SquashedActorCritics:  # fmt: skip
+    def of(cls, trunk: Trunk, action: spaces.Space, hidden: tuple[int, ...], critic_hidden: tuple[int, ...],
+           activation: str, n_critics: int, algorithm: str, quantiles: int = 0, log_std: float = 0.0,
+           sde_every: int | None = None) -> SquashedActorCritics:  # fmt: skip
         head = squashed_head(action, algorithm)
         outputs = head.distribution.size * (2 if sde_every is None else 1)
-        of_critics = hidden if critic_hidden is None else critic_hidden
-        critics = Ensemble(mlp(of_critics, quantiles or 1, activation, "fan_in"), n_critics)
+        critics = Ensemble(mlp(critic_hidden, quantiles or 1, activation, "fan_in"), n_critics)
         return cls(trunk, mlp(hidden, outputs, activation, "fan_in"), critics, head, quantiles, log_std, sde_every)
 
     def init(self, rng: np.random.Generator) -> Params:
@@ -187,12 +185,11 @@ class DeterministicActorCritics(Policy):
     head: Head
 
     @classmethod
-    def of(cls, trunk: Trunk, action: spaces.Space, hidden: tuple[int, ...], activation: str,
-           n_critics: int, algorithm: str,
-           critic_hidden: tuple[int, ...] | None = None) -> DeterministicActorCritics:  # fmt: skip
+    def of(cls, trunk: Trunk, action: spaces.Space, hidden: tuple[int, ...], critic_hidden: tuple[int, ...],
+           activation: str, n_critics: int, algorithm: str) -> DeterministicActorCritics:  # fmt: skip
         head = squashed_head(action, algorithm)
         actor = mlp(hidden, head.distribution.size, activation, "fan_in")
-        critic = mlp(hidden if critic_hidden is None else critic_hidden, 1, activation, "fan_in")
+        critic = mlp(critic_hidden, 1, activation, "fan_in")
         return cls(trunk, actor, Ensemble(critic, n_critics), head)
 
     def init(self, rng: np.random.Generator) -> Params:
@@ -224,13 +221,12 @@ class DiscreteActorCritics(StochasticPolicy):
     head: Head
 
     @classmethod
-    def of(cls, trunk: Trunk, action: spaces.Space, hidden: tuple[int, ...], activation: str,
-           n_critics: int, algorithm: str,
-           critic_hidden: tuple[int, ...] | None = None) -> DiscreteActorCritics:  # fmt: skip
+    def of(cls, trunk: Trunk, action: spaces.Space, hidden: tuple[int, ...], critic_hidden: tuple[int, ...],
+           activation: str, n_critics: int, algorithm: str) -> DiscreteActorCritics:  # fmt: skip
         head = discrete_head(action, algorithm)
         actor, critic = (
             mlp(widths, head.distribution.size, activation, "fan_in")
-            for widths in (hidden, hidden if critic_hidden is None else critic_hidden)
+            for widths in (hidden, critic_hidden)
         )
         return cls(trunk, actor, Ensemble(critic, n_critics), head)
 

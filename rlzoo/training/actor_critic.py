@@ -27,6 +27,7 @@ class ActorCriticConfig(OnPolicyConfig, CriticConfig):
     """What every on-policy actor-critic has."""
 
     at_first: ClassVar = frozenset({"initializer", "log_std_init"})
+    only_with: ClassVar = {"sde_sample_freq": "sde"}
 
     gae_lambda: float = Field(0.95, ge=0.0, le=1.0)
     """λ of the generalized advantage: 0 trusts the critic, 1 the rewards."""
@@ -86,7 +87,7 @@ class ActorCriticAgent(OnPolicyAgent):
         c, trunk = self.config, self.trunk(observation_space)
         every = (c.sde_sample_freq if c.sde_sample_freq > 0 else c.n_steps) if c.sde else None
         return ActorCritic.of(
-            trunk, action_space, c.hidden, c.activation, c.initializer, c.log_std_init, every, c.critic_hidden
+            trunk, action_space, c.hidden, c.of_critics, c.activation, c.initializer, c.log_std_init, every
         )
 
     def advantages(self, parameters: Array, rollout: dict[str, Any],

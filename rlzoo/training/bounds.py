@@ -39,7 +39,7 @@ def check_widths(config: Any, parameters: int) -> None:
         width = 0 if unused.get(name) else getattr(config, name, None) or 0
         if max(width if isinstance(width, tuple) else (width,), default=0) > most_for(parameters):
             raise ValueError(f"{name} = {width} makes more parameters than the file has")
-    of_critics = getattr(config, "critic_hidden", None) or ()
+    of_critics = getattr(config, "of_critics", ())
     layers = getattr(config, "n_critics", 1) * (max(len(config.hidden), len(of_critics)) + 1)
     if layers > parameters + 1000:  # a layer is several objects, and takes its time
         raise ValueError(f"{layers} layers make more parameters than the file has")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import types
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Self, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -61,6 +61,9 @@ class Config(BaseModel):
     outside: ClassVar[frozenset[str]] = frozenset()  # schedules that are read outside the compiled update
     at_first: ClassVar[frozenset[str]] = frozenset()  # what a new agent begins with, and a loaded one never reads
     sequenced: ClassVar[tuple[str, ...]] = ()  # fields that count steps which are cut into sequences
+    only_with: ClassVar[dict[str, str]] = {  # fields that have a say where another is set, or has this value
+        "recurrent_units": "recurrent", "sequence_length": "recurrent",
+    }  # fmt: skip
 
     steps: int = Field(1_000_000, ge=1)
     """Environment steps to train for, over all environments together."""
@@ -145,6 +148,17 @@ class Config(BaseModel):
                 raise ValueError(f"{told}: set sequence_length = {fitting}, or another {name}")
         return self
 
+    def idle(self, name: str) -> str | None:
+        """The switch without which a field has no say, if it is off: "prioritized", or "objective = kl"."""
+        found = (vars(base)["only_with"].get(name) for base in type(self).__mro__ if "only_with" in vars(base))
+        switch = next((switch for switch in found if switch is not None), None)
+        if switch is None:
+            return None
+        field, equals, wanted = switch.partition(" = ")
+        value = getattr(self, field)
+        is_on = value == value_of(type(self).model_fields[field].annotation, wanted) if equals else bool(value)
+        return None if is_on else switch
+
     @property
     def length(self) -> int:
         """Steps in a sequence that is learned from: 1 without memory."""
@@ -178,6 +192,11 @@ class CriticConfig(Config):
     @classmethod
     def _critic_widths(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
         return value if value is None else cls._widths(value)
+
+    @property
+    def of_critics(self) -> tuple[int, ...]:
+        """The widths that the critics' hidden layers have."""
+        return self.hidden if self.critic_hidden is None else self.critic_hidden
 
 
 def _default(kind: type[Config], name: str) -> Any:
@@ -221,6 +240,10 @@ def resolve(algorithm: str, kind: type[Config], env: str, family: str | None, gi
     if n_steps is not None:
         values["n_steps"], sources["n_steps"] = n_steps, "n_envs, for a rollout as large as the published one"
     config = validate(algorithm, kind, values, places)
+    for name in given:
+        switch = config.idle(name)
+        if switch is not None and getattr(config, name) != _default(kind, name):
+            warnings.warn(f"{name} = {given[name]} has no effect on {algorithm} without {switch}", stacklevel=2)
     if "sequence_length" not in values and config.sequence_length != _default(kind, "sequence_length"):
         sources["sequence_length"] = f"{' and '.join(kind.sequenced)}, which it divides"
     return Resolved(config, sources)
@@ -262,16 +285,3 @@ def validate(
             raise UserError(f"{algorithm}: {message}") from None
         place = places.get(name, "")
         raise UserError(f"{place}{name} = {first['input']!r} of {algorithm} is not valid: {message}") from None
-
-
-def type_name(annotation: Any) -> str:
-    """A field's type as people write it."""
-    if get_origin(annotation) in (types.UnionType, Union):
-        return " or ".join(type_name(part) for part in get_args(annotation))
-    if get_origin(annotation) is Annotated:
-        annotation = get_args(annotation)[0]
-    if annotation is Schedule:
-        return "number or schedule"
-    if get_origin(annotation) is tuple:
-        return f"list of {type_name(get_args(annotation)[0])}"
-    return "none" if annotation is type(None) else getattr(annotation, "__name__", str(annotation))

@@ -26,6 +26,9 @@ class OffPolicyConfig(Config):
 
     outside: ClassVar = Config.outside | {"tau", "importance_exponent"}
     sequenced: ClassVar[tuple[str, ...]] = ("batch_size",)
+    only_with: ClassVar[dict[str, str]] = {
+        "priority_exponent": "prioritized", "importance_exponent": "prioritized", "hindsight_share": "hindsight",
+    }  # fmt: skip
 
     buffer_size: int = Field(1_000_000, ge=1)
     """Transitions that the replay buffer holds."""

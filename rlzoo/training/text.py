@@ -6,6 +6,8 @@ import re
 import types
 from typing import Annotated, Any, Union, get_args, get_origin
 
+from rlzoo.nn.schedules import Schedule
+
 EXPONENT = re.compile(r"\d+(\.\d+)?e\d{1,2}")  # a number such as 1e5 or 2.5e6
 
 
@@ -41,3 +43,16 @@ def _whole(value: Any, kinds: tuple[Any, ...]) -> Any:
     """A whole number that is written with an exponent as a float, which is refused where it is not whole."""
     is_whole = int in kinds and not {float, str} & set(kinds)
     return float(value) if is_whole and isinstance(value, str) and EXPONENT.fullmatch(value.strip()) else value
+
+
+def type_name(annotation: Any) -> str:
+    """A field's type as people write it."""
+    if get_origin(annotation) in (types.UnionType, Union):
+        return " or ".join(type_name(part) for part in get_args(annotation))
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if annotation is Schedule:
+        return "number or schedule"
+    if get_origin(annotation) is tuple:
+        return f"list of {type_name(get_args(annotation)[0])}"
+    return "none" if annotation is type(None) else getattr(annotation, "__name__", str(annotation))

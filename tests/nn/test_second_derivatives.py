@@ -22,7 +22,7 @@ IMAGES = {  # of 6 × 6 pixels; two ways of a convolution, by whether its stride
 }
 MEMORY = Trunk.of(spaces.Box(-1.0, 1.0, (3,)), "lstm", 3, length=2)
 HELD = ActorCritic.of(
-    Trunk.of(spaces.Box(-1.0, 1.0, (3,))), spaces.Box(-1.0, 1.0, (5,)), (4,), "tanh", sde_every=2, log_std=-0.5
+    Trunk.of(spaces.Box(-1.0, 1.0, (3,))), spaces.Box(-1.0, 1.0, (5,)), (4,), (4,), "tanh", sde_every=2, log_std=-0.5
 )
 PARAMS = {
     "network": NETWORK.init(RNG, (3,)), "log_std": 0.3 * RNG.standard_normal(5), "memory": MEMORY.init(RNG),

@@ -79,8 +79,8 @@ TRUNK = Trunk.of(spaces.Dict({"action_mask": spaces.MultiBinary(3), "observation
 TRUNK_OF_TWO = Trunk.of(spaces.Dict({"action_mask": spaces.MultiBinary(5), "observation": spaces.Box(-1, 1, (2,))}),
                         masked=True)  # fmt: skip
 POLICIES = {
-    "one": ActorCritic.of(TRUNK, ONE, (4,), "tanh"), "two": ActorCritic.of(TRUNK_OF_TWO, TWO, (4,), "tanh"),
-    "soft": DiscreteActorCritics.of(TRUNK, ONE, (4,), "tanh", 2, "discrete_sac"),
+    "one": ActorCritic.of(TRUNK, ONE, (4,), (4,), "tanh"), "two": ActorCritic.of(TRUNK_OF_TWO, TWO, (4,), (4,), "tanh"),
+    "soft": DiscreteActorCritics.of(TRUNK, ONE, (4,), (4,), "tanh", 2, "discrete_sac"),
 }  # fmt: skip
 PARAMS = {name: policy.init(np.random.default_rng(2)) for name, policy in POLICIES.items()}
 LAYOUTS = {name: Layout(params) for name, params in PARAMS.items()}

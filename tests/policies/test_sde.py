@@ -16,7 +16,7 @@ STATES = np.random.default_rng(0).standard_normal((4, 3)).astype(np.float32)
 
 
 def actor_critic(every=8):
-    policy = ActorCritic.of(TRUNK, BOX, (5, 6), "tanh", log_std=-1.0, sde_every=every)
+    policy = ActorCritic.of(TRUNK, BOX, (5, 6), (5, 6), "tanh", log_std=-1.0, sde_every=every)
     params = policy.init(np.random.default_rng(1))
     params["log_std"] += 0.5 * np.random.default_rng(2).standard_normal((6, 2)).astype(np.float32)
     return policy, params
@@ -78,7 +78,7 @@ def test_samples_spread_as_the_log_probability_says():
 
 @pytest.mark.parametrize("make", [
     actor_critic,
-    lambda: (policy := SquashedActorCritics.of(TRUNK, BOX, (5, 6), "tanh", 2, "sac", log_std=-1.0, sde_every=8),
+    lambda: (policy := SquashedActorCritics.of(TRUNK, BOX, (5, 6), (5, 6), "tanh", 2, "sac", log_std=-1.0, sde_every=8),
              policy.init(np.random.default_rng(1))),
 ])  # fmt: skip
 def test_the_deviation_of_the_log_probability(make):
@@ -114,7 +114,7 @@ def test_agents_hold_their_noise_for_as_long_as_they_are_told(kind, settings):
 
 def test_a_squashed_mean_stays_where_the_tanh_has_a_slope():
     """What acts, what explores and what the loss sees alike: the last layer's output, but within −2 and 2."""
-    policy = SquashedActorCritics.of(TRUNK, BOX, (5, 6), "tanh", 2, "sac", log_std=-1.0, sde_every=8)
+    policy = SquashedActorCritics.of(TRUNK, BOX, (5, 6), (5, 6), "tanh", 2, "sac", log_std=-1.0, sde_every=8)
     params = policy.init(np.random.default_rng(1))
     params["actor"]["4"]["bias"] = np.array([7.0, -0.5], np.float32)
     last = last_hidden(params, STATES) @ params["actor"]["4"]["kernel"] + params["actor"]["4"]["bias"]

@@ -13,9 +13,10 @@ from rlzoo import UserError
 from rlzoo.algorithms import ALGORITHMS, find
 from rlzoo.nn.schedules import Schedule, Scheduled, schedule
 from rlzoo.training import config as config_module
-from rlzoo.training.config import resolve, type_name, validate
+from rlzoo.training.config import resolve, validate
 from rlzoo.training.published import parsed, published_environments
 from rlzoo.training.published import published as tables
+from rlzoo.training.text import type_name
 
 PUBLISHED = {
     "families": {"farm": {"source": "a book", "gamma": 0.9, "n_envs": 4, "hidden": [16]}},
@@ -204,6 +205,27 @@ def test_text_is_read_by_the_type_of_a_field():
 def test_what_is_read_outside_the_update_is_said_by_each_algorithm():
     assert OwnConfig().scalars(0.5).keys() == {"learning_rate", "exploration_deviation"}
     assert set(find("ddpg").Config().scalars(0.5)) == {"learning_rate"}
+
+
+@pytest.mark.parametrize("algorithm, given, told", [
+    ("ppo", dict(kl_target=0.02), "kl_target = 0.02 has no effect on ppo without objective = kl"),
+    ("ppo", dict(objective="kl", clip_range=0.3), "clip_range = 0.3 .* without objective = clip"),
+    ("qrdqn", dict(n_atoms="21"), "n_atoms = 21 .* on qrdqn without distributional"),
+    ("sac", dict(entropy_coefficient=0.1, target_entropy=-3), "target_entropy = -3 .* entropy_coefficient = none"),
+    ("a2c", dict(recurrent_units=8), "recurrent_units = 8 .* without recurrent"),
+])  # fmt: skip
+def test_what_has_no_effect_is_warned_of(algorithm, given, told):
+    with pytest.warns(UserWarning, match=told):
+        resolve(algorithm, find(algorithm).Config, "Dog-v1", None, given)
+
+
+def test_what_has_an_effect_or_is_the_default_is_not_warned_of(recwarn):
+    for algorithm in ALGORITHMS:
+        kind = find(algorithm).Config
+        resolve(algorithm, kind, "Dog-v1", None, kind().model_dump(mode="json"))  # as of another run
+    ppo = find("ppo").Config
+    resolve("ppo", ppo, "Dog-v1", None, dict(objective="kl", kl_target=0.02, recurrent="gru", recurrent_units=8))
+    assert not recwarn.list
 
 
 @pytest.mark.filterwarnings("ignore:Field name:UserWarning")

@@ -28,6 +28,7 @@ GRU, SDE, KL, C51, BY_PRIORITY = (
 )  # fmt: skip
 SHORTENED = dict(env="box", seed=3, target_kl=0.5, initializer="he")  # the first step that is tried goes too far
 FAR_APART = dict(target_update_interval=1000, learning_rate=0.1, gradient_steps=6)  # the online network and its target
+SWITCHES = {"recurrent", "sde", "objective", "distributional", "prioritized", "hindsight"}
 GOALS, IN_BOX = dict(env="goals", hindsight="future"), dict(env="box")
 OTHER = {  # field → another value, and settings without which it has no say; a bool is turned round
     "steps": (16, {}), "n_envs": (4, {}), "gamma": (0.5, {}), "learning_rate": (0.01, {}), "hidden": ((5,), {}),
@@ -154,3 +155,22 @@ def test_what_has_no_say_belongs_to_what_is_refused(name, field):
 @pytest.mark.parametrize("field", ELSEWHERE)
 def test_what_is_not_asked_about_here_is_tested_elsewhere(field):
     assert f"{field}=" in (TESTS / ELSEWHERE[field]).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_what_is_said_to_have_no_effect_has_none(name):
+    """Fields without their switch: giving one is warned of, and makes and learns the very same."""
+    kind = find(name).Config
+    one, learned = usual(name, ())
+    idle = {field: one.config.idle(field) for field in kind.model_fields}
+    for field, switch in idle.items():
+        if switch is None:
+            continue
+        value = DIFFERENT.get((name, field), OTHER[field])[0]
+        with pytest.warns(UserWarning, match=f"{field} = .* has no effect on {name} without {switch}"):
+            other = agent_of(name, **{field: value})
+        assert made(one) == made(other), field
+        np.testing.assert_array_equal(learned(), other.learn().flat, err_msg=field)
+    needing = {field for field in idle if asked(name, field) and set(asked(name, field)[1]) & SWITCHES}
+    said = {field for base in kind.__mro__ for field in vars(base).get("only_with", ())}
+    assert needing - SWITCHES - {"risk"} <= said
