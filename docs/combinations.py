@@ -96,7 +96,8 @@ def refusal(algorithm: str, action: str, observation: spaces.Space, settings: di
     """Why an algorithm does not take these settings in these spaces; None where its agent is made, and acts."""
     env = Tiny(observation, ACTIONS[action])
     try:
-        agent = find(algorithm)(env, backend="numpy", hidden=(4,), recurrent_units=4, **settings)
+        small = {"hidden": (4,)} | ({"recurrent_units": 4} if "recurrent" in settings else {})
+        agent = find(algorithm)(env, backend="numpy", **small, **settings)
     except UserError as error:
         return str(error)
     seen, _ = agent.vector_env.reset(seed=0)
