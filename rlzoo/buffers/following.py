@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-LARGE = 4096  # bytes of an observation from which on it is not kept twice: an image, not a vector
+from rlzoo.buffers.apart import Apart
 
 
 class Following:
@@ -17,25 +18,20 @@ class Following:
     before what follows them is written.
     """
 
-    def __init__(self, observation: np.ndarray, n_envs: int):
+    def __init__(self, observation: Any, n_envs: int):
         self.observation, self.n_envs = observation, n_envs
         self.capacity, self.shape, self.dtype = len(observation), observation.shape, observation.dtype
-        self.place = np.full(self.capacity, -1, np.int64)  # of each row in `kept`; −1 where the ring has it
-        self.kept = np.zeros((n_envs, *self.shape[1:]), self.dtype)
-        self.free = [*range(n_envs)]
+        self.apart = Apart(self.capacity, n_envs, self.shape[1:], self.dtype)
 
     @property
     def nbytes(self) -> int:
         """Bytes of memory that it takes now."""
-        return self.place.nbytes + self.kept.nbytes
+        return self.apart.nbytes
 
     def take(self, rows: np.ndarray, axis: int = 0) -> np.ndarray:
         """What follows these rows, `[*rows.shape, ...]`; along the leading axis alone."""
         found = self.observation.take((rows + self.n_envs) % self.capacity, 0)
-        place = self.place.take(rows)
-        apart = place >= 0
-        if apart.any():
-            found[apart] = self.kept[place[apart]]
+        self.apart.put_over(found, rows)
         return found
 
     def __getitem__(self, rows: Any) -> np.ndarray:
@@ -45,44 +41,32 @@ class Following:
         """Write what follows rows that come one after another, times `n_envs` of them: a slice or their indices."""
         rows = np.arange(where.start, where.stop) if isinstance(where, slice) else where
         values = np.asarray(values, self.dtype)
-        self._release(rows)
+        self.apart.release(rows)
         before = (rows[0] - 1 - np.arange(self.n_envs)) % self.capacity  # which now something follows
-        before = before[self.place[before] >= 0]
-        self._release(before[self._is_next(before, self.kept[self.place[before]])])
+        before = before[self.apart.place[before] >= 0]
+        self.apart.release(before[self._is_next(before, self.apart.of(before))])
         older, newest = rows[: -self.n_envs], rows[-self.n_envs :]
-        apart = ~self._is_next(older, values[: len(older)])
-        self._keep(older[apart], values[: len(older)][apart])
-        self._keep(newest, values[len(older) :])
+        others = ~self._is_next(older, values[: len(older)])
+        self.apart.keep(older[others], values[: len(older)][others])
+        self.apart.keep(newest, values[len(older) :])
 
     def _is_next(self, rows: np.ndarray, values: np.ndarray) -> np.ndarray:
         """Of which of these rows the ring has what follows, `[len(rows)]` bool."""
         same = self.observation.take((rows + self.n_envs) % self.capacity, 0) == values
-        return same.all(tuple(range(1, same.ndim)))
-
-    def _keep(self, rows: np.ndarray, values: np.ndarray) -> None:
-        missing = len(rows) - len(self.free)
-        if missing > 0:
-            more = max(missing, len(self.kept))
-            self.free += range(len(self.kept), len(self.kept) + more)
-            self.kept = np.concatenate([self.kept, np.zeros((more, *self.shape[1:]), self.dtype)])
-        for row, value in zip(rows.tolist(), values, strict=True):
-            self.place[row] = place = self.free.pop()
-            self.kept[place] = value
-
-    def _release(self, rows: np.ndarray) -> None:
-        places = self.place[rows]
-        self.free += places[places >= 0].tolist()
-        self.place[rows] = -1
+        return same.reshape(len(rows), math.prod(self.shape[1:])).all(1)  # sooner than over several axes
 
     # ---- saving ------------------------------------------------------------------------------------------------------
     def arrays(self, name: str, size: int) -> dict[str, np.ndarray]:
         """What a checkpoint holds of the first `size` rows: what is kept, and of which rows."""
-        rows = np.flatnonzero(self.place[:size] >= 0)
-        return {name: self.kept[self.place[rows]], rows_of(name): rows}
+        rows = self.apart.rows(size)
+        return {name: self.apart.of(rows), rows_of(name): rows}
 
-    def restore(self, name: str, arrays: Mapping[str, np.ndarray], size: int, newest: np.ndarray) -> None:
-        """Take over what `arrays` gave of `size` rows, which the ring has; raises ValueError where it does not fit."""
-        values = arrays[name]
+    def restore(self, name: str, arrays: Mapping[str, np.ndarray], size: int, position: int) -> None:
+        """Take over what `arrays` gave of `size` rows, the next at `position`, which the ring has.
+
+        Raises ValueError where it does not fit.
+        """
+        values, newest = arrays[name], (position - 1 - np.arange(min(self.n_envs, size))) % self.capacity
         rows = arrays[rows_of(name)] if rows_of(name) in arrays else np.arange(size)  # else of all, as it once was
         if rows.ndim != 1 or rows.dtype != np.int64 or not np.isin(newest, rows).all():
             raise ValueError(f"replay {rows_of(name)} does not name the newest rows")
@@ -90,8 +74,8 @@ class Following:
             raise ValueError(f"replay {rows_of(name)} is not of rows in order")
         if values.shape != (len(rows), *self.shape[1:]) or values.dtype != self.dtype:
             raise ValueError(f"replay {name} is {values.dtype} {values.shape}, not {self.dtype} {self.shape[1:]}")
-        self._release(np.arange(self.capacity))
-        self._keep(rows, values)
+        self.apart.release(np.arange(self.capacity))
+        self.apart.keep(rows, values)
 
 
 def rows_of(name: str) -> str:

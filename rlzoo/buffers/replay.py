@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 
 from rlzoo.backend import tree
-from rlzoo.buffers.following import LARGE, Following
+from rlzoo.buffers.following import Following
+from rlzoo.buffers.frames import Frames
 from rlzoo.buffers.priorities import Priorities
+
+LARGE = 4096  # bytes of an observation from which on nothing of it is kept twice: an image, not a vector
 
 
 class ReplayBuffer:
@@ -18,29 +21,35 @@ class ReplayBuffer:
     The steps of one time lie side by side, so the next step of an environment is N rows on. `capacity` is lowered to a
     multiple of N. Terminated and truncated are kept apart: `terminated` alone stops the bootstrap. `next_observation`
     is stored, so a transition stays right where the environment was reset after it; of images, only where it is not the
-    observation of the next step.
+    observation of the next step; and of images that are stacks of `frames`, each frame once.
 
     `n_step` steps make one return; `length` of them, one after another, a sequence; with `priorities`, what surprised
     is drawn more often. All combine.
     """
 
     def __init__(self, capacity: int, n_envs: int, observation: Any, action: np.ndarray, gamma: float,
-                 n_step: int = 1, length: int = 1, priorities: Priorities | None = None):  # fmt: skip
+                 n_step: int = 1, length: int = 1, priorities: Priorities | None = None,
+                 frames: int = 1):  # fmt: skip
         self.n_envs, self.gamma, self.n_step, self.length, self.priorities = n_envs, gamma, n_step, length, priorities
         self.capacity, self.size, self.position = max(capacity // n_envs, 1) * n_envs, 0, 0
         one = np.zeros((), np.float32)
-        columns = {"observation": observation, "action": action, "reward": one, "terminated": one, "truncated": one,
-                   "valid": one}  # fmt: skip
-        rings = tree.map(lambda x: np.zeros((self.capacity, *x.shape), x.dtype), columns)
-        following = tree.map(self._following, rings["observation"])
-        self.data: dict[str, Any] = {"observation": rings.pop("observation"), "next_observation": following} | rings
+        seen = tree.map(lambda x: self._ring(x, frames), observation)
+        following = tree.map(self._following, seen)
+        others = {"action": action, "reward": one, "terminated": one, "truncated": one, "valid": one}
+        self.data: dict[str, Any] = {"observation": seen, "next_observation": following} | tree.map(self._ring, others)
         self._columns = tree.flatten(self.data)[0]
         self.every_step_counts = True  # none kept here, and none to come as far as is known, is spent on a reset
 
-    def _following(self, observation: np.ndarray) -> Any:
+    def _ring(self, example: np.ndarray, frames: int = 1) -> Any:
+        """Where rows like this one are written."""
+        if frames > 1 and example.nbytes >= LARGE:
+            return Frames(self.capacity, example, frames, self.n_envs)
+        return np.zeros((self.capacity, *example.shape), example.dtype)
+
+    def _following(self, observation: Any) -> Any:
         """Where what follows the rows of a ring of observations is written: into another, or beside it if large."""
-        is_large = observation[0].nbytes >= LARGE
-        return Following(observation, self.n_envs) if is_large else np.zeros(observation.shape, observation.dtype)
+        is_large = isinstance(observation, Frames) or observation[0].nbytes >= LARGE
+        return Following(observation, self.n_envs) if is_large else np.zeros_like(observation)
 
     def __len__(self) -> int:
         return self.size
@@ -191,8 +200,8 @@ class ReplayBuffer:
         names = tree.paths(self.data)
         filled: dict[str, np.ndarray] = {}
         for name, column in zip(names, self._columns, strict=True):
-            is_apart = isinstance(column, Following)
-            filled |= column.arrays(name, self.size) if is_apart else {name: column[: self.size]}
+            is_plain = isinstance(column, np.ndarray)
+            filled |= {name: column[: self.size]} if is_plain else column.arrays(name, self.size)
         more = {} if self.priorities is None else self.priorities.arrays(self.size)
         return filled | more | {"position": np.asarray(self.position, np.int64)}
 
@@ -207,9 +216,8 @@ class ReplayBuffer:
         if size % self.n_envs or position % self.n_envs:
             raise ValueError(f"a replay of {size} rows, the next at {position}, is not of {self.n_envs} environments")
         for name, column in zip(tree.paths(self.data), self._columns, strict=True):
-            if isinstance(column, Following):
-                newest = (position - 1 - np.arange(min(self.n_envs, size))) % self.capacity
-                column.restore(name, arrays, size, newest)
+            if not isinstance(column, np.ndarray):
+                column.restore(name, arrays, size, position)
                 continue
             rows = arrays[name]
             if rows.shape != (size, *column.shape[1:]) or rows.dtype != column.dtype:

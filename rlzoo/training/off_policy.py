@@ -134,7 +134,7 @@ class OffPolicyAgent(Agent):
         arguments = c.buffer_size, c.n_envs, *self.stored, c.gamma, c.n_step, c.length, priorities
         try:
             if c.hindsight is None:
-                replay = ReplayBuffer(*arguments)
+                replay = ReplayBuffer(*arguments, frames=c.frame_stack)
             else:
                 made = dict(strategy=c.hindsight, share=c.hindsight_share, goals=goals_in(self))
                 replay = HindsightReplay(*arguments, **made)

@@ -1,0 +1,53 @@
+"""What some rows of a ring have for themselves, where the others' can be looked up elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+class Apart:
+    """Values of rows, in a pool that grows with how many have one."""
+
+    def __init__(self, capacity: int, spare: int, shape: tuple[int, ...], dtype: Any):
+        self.place = np.full(capacity, -1, np.int64)  # of each row in `kept`; −1 where it has none
+        self.kept = np.zeros((spare, *shape), dtype)
+        self.free = [*range(spare)]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that it takes now."""
+        return self.place.nbytes + self.kept.nbytes
+
+    def rows(self, size: int) -> np.ndarray:
+        """Which of the first `size` rows have a value, in order."""
+        return np.flatnonzero(self.place[:size] >= 0)
+
+    def of(self, rows: np.ndarray) -> np.ndarray:
+        """The values of rows that have one."""
+        return self.kept[self.place[rows]]
+
+    def put_over(self, found: np.ndarray, rows: np.ndarray) -> None:
+        """Write the values of those of the rows that have one into `found`, `[*rows.shape, ...]`."""
+        place = self.place.take(rows)
+        apart = place >= 0
+        if apart.any():
+            found[apart] = self.kept[place[apart]]
+
+    def keep(self, rows: np.ndarray, values: np.ndarray) -> None:
+        """Give values to rows that have none."""
+        missing = len(rows) - len(self.free)
+        if missing > 0:
+            more = max(missing, len(self.kept))
+            self.free += range(len(self.kept), len(self.kept) + more)
+            self.kept = np.concatenate([self.kept, np.zeros((more, *self.kept.shape[1:]), self.kept.dtype)])
+        for row, value in zip(rows.tolist(), values, strict=True):
+            self.place[row] = place = self.free.pop()
+            self.kept[place] = value
+
+    def release(self, rows: np.ndarray) -> None:
+        """Take the values of rows away, where they have one."""
+        places = self.place[rows]
+        self.free += places[places >= 0].tolist()
+        self.place[rows] = -1
