@@ -63,7 +63,9 @@ def same(one, other):
 
 
 @pytest.mark.parametrize("settings", [(1, 1, False), (3, 1, False), (1, 4, False), (2, 2, True)])
-@pytest.mark.parametrize("capacity, n_envs, frames, channels", [(60, 3, 4, 1), (61, 2, 2, 3), (7, 1, 4, 1), (9, 3, 4, 2)])
+@pytest.mark.parametrize("capacity, n_envs, frames, channels", [
+    (60, 3, 4, 1), (61, 2, 2, 3), (7, 1, 4, 1), (9, 3, 4, 2),
+])  # fmt: skip
 def test_whatever_is_drawn_is_what_was_drawn_of_whole_stacks(capacity, n_envs, frames, channels, settings, monkeypatch):
     """After rollouts of all sizes, longer than the buffer too, and episodes given up; saved and restored halfway."""
     sizes = capacity, n_envs, frames, channels

@@ -183,6 +183,7 @@ def test_speed():
         priorities.sample(rng, shape, size)
         priorities.update(error)
 
-    rounds = [(seconds(draw_and_update, 15), seconds(lambda: np.cumsum(numbers), 5)) for _ in range(20)]  # in turns
+    # in turns, and often: the best of many short ones finds each of them when nothing else is in the caches
+    rounds = [(seconds(draw_and_update, 3), seconds(lambda: np.cumsum(numbers), 3)) for _ in range(150)]
     ours, sums = (min(column) for column in zip(*rounds, strict=True))
     assert ours < sums
