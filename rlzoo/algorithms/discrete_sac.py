@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -19,6 +19,11 @@ Array = Any
 
 class DiscreteSACConfig(SACConfig):
     """The hyperparameters of discrete SAC."""
+
+    only_with: ClassVar = {
+        "sde_sample_freq": "", "log_std_init": "",  # of continuous actions
+        "target_entropy_share": "entropy_coefficient = none, target_entropy = none",
+    }  # fmt: skip
 
     target_entropy: float | None = None
     """Entropy, in nats, that the learned temperature aims at; none is a share of the uniform policy's."""

@@ -5,6 +5,8 @@ Everything but what the network says of a return is DQN's: its switches are here
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from rlzoo.algorithms.dqn import DQN, DQNConfig
@@ -13,6 +15,8 @@ from rlzoo.nn import QuantileReturn
 
 class QRDQNConfig(DQNConfig):
     """The hyperparameters of QR-DQN."""
+
+    only_with: ClassVar = dict.fromkeys(("n_atoms", "v_min", "v_max"), "")  # C51's
 
     n_quantiles: int = Field(200, ge=1)
     """Quantiles of the return of each action."""

@@ -28,9 +28,10 @@ class SACConfig(OffPolicyConfig, CriticConfig):
     """The hyperparameters of SAC."""
 
     at_first: ClassVar = frozenset({"initial_entropy_coefficient", "log_std_init"})
-    only_with: ClassVar = {"sde_sample_freq": "sde", "log_std_init": "sde"} | dict.fromkeys(
-        ("initial_entropy_coefficient", "target_entropy", "target_entropy_share"), "entropy_coefficient = none"
-    )
+    only_with: ClassVar = {
+        "sde_sample_freq": "sde", "log_std_init": "sde", "target_entropy": "entropy_coefficient = none",
+        "initial_entropy_coefficient": "entropy_coefficient = none",
+    }  # fmt: skip
 
     hidden: tuple[int, ...] = (256, 256)
     """Widths of the hidden layers."""

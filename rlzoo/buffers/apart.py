@@ -39,7 +39,7 @@ class Apart:
         """Give values to rows that have none."""
         missing = len(rows) - len(self.free)
         if missing > 0:
-            more = max(missing, len(self.kept))
+            more = max(missing, len(self.kept) // 4)
             self.free += range(len(self.kept), len(self.kept) + more)
             self.kept = np.concatenate([self.kept, np.zeros((more, *self.kept.shape[1:]), self.kept.dtype)])
         for row, value in zip(rows.tolist(), values, strict=True):

@@ -56,7 +56,7 @@ class ReplayBuffer:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of memory that it takes once it is full."""
+        """Bytes of memory that it takes once it is full; of images more where episodes are short, or given up."""
         return sum(column.nbytes for column in self._columns)
 
     @property

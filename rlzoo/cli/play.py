@@ -63,6 +63,7 @@ def _shown(agent: Any, run: Path, mode: str) -> Any:
             mend = f"`rlzoo play {quoted(run)} --gif FILE.gif` and `rlzoo evaluate {quoted(run)}` need none"
             raise UserError(f"no display to play on (DISPLAY is not set); {mend}")
         os.environ["SDL_VIDEODRIVER"] = "dummy"  # else SDL, which draws many environments, looks for one and complains
+        os.environ.setdefault("MUJOCO_GL", "egl")  # and MuJoCo, which looks when it is imported, for a window
     try:
         shown = agent.separate_environment(render_mode=mode)
     except ValueError as error:
@@ -87,6 +88,8 @@ def _explained(error: Exception) -> Exception:
 
     if isinstance(error, gymnasium.error.DependencyNotInstalled):
         return UserError(f"rendering needs the extra 'play' ({error}): {installing('play')}")
+    if type(error).__module__.partition(".")[0] == "mujoco" or "MUJOCO_GL" in str(error):
+        return UserError(f"MuJoCo cannot draw ({error}): set the variable MUJOCO_GL to egl, osmesa or glfw")
     if type(error).__module__.partition(".")[0] in ("pygame", "glfw"):
         return UserError(f"no window could be opened ({error}); `rlzoo evaluate` needs none")
     return error

@@ -89,7 +89,11 @@ def settings_in(path: Path) -> dict[str, Any]:
 
     Raises UserError for a file that cannot be read or holds something else.
     """
+    from rlzoo.training.config import DERIVED
+
     file, shown = path / "config.json" if path.is_dir() else path, printable(path)
+    if path.is_dir() and not file.exists():
+        raise UserError(f"--config {shown} has no config.json: name a run's folder, or a file")
     is_json = file.suffix == ".json"
     try:
         text = file.read_text(encoding="utf-8")
@@ -102,6 +106,8 @@ def settings_in(path: Path) -> dict[str, Any]:
         raise UserError(f"--config {shown} holds no hyperparameters: write lines such as learning_rate = 3e-4")
     settings = {}
     for name, value in found.items():
+        if isinstance(value, dict) and str(value.get("from")).endswith(DERIVED):
+            continue  # it follows from others, which may be others here
         value = value["value"] if isinstance(value, dict) and value.keys() == {"value", "from"} else value
         if name in OPTIONS:
             raise UserError(f"--config {shown} has {name}, which is not a hyperparameter: give --{name}")

@@ -16,7 +16,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import Box
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
-from gymnasium.wrappers import AtariPreprocessing, RecordEpisodeStatistics, TransformReward
+from gymnasium.wrappers import AtariPreprocessing, RecordEpisodeStatistics, TimeLimit, TransformReward
 
 from rlzoo.envs.names import is_game
 from rlzoo.errors import UserError, installing
@@ -32,6 +32,8 @@ RAW = {"frameskip": 1, "obs_type": "grayscale"}  # what a game is asked for: eac
 def raw(spec: EnvSpec, given: dict[str, Any]) -> EnvSpec:
     """The spec of a game that gives what `preprocessed` takes; `given` are the arguments that an id was followed by.
 
+    It has no limit, which would count frames.
+
     Raises UserError for what is no game, and where other frames are asked for.
     """
     if not is_game(spec):
@@ -43,11 +45,14 @@ def raw(spec: EnvSpec, given: dict[str, Any]) -> EnvSpec:
         )
     spec = copy.deepcopy(spec)
     spec.kwargs.update(RAW)
+    spec.max_episode_steps = None
     return spec
 
 
-def preprocessed(env: gym.Env) -> gym.Env:
+def preprocessed(env: gym.Env, limit: int | None = None) -> gym.Env:
     """A game with uint8 images `[84, 84, 1]` and rewards −1, 0 and 1; `info["episode"]` has the game's own return.
+
+    `limit` is the number of steps, of four frames each, after which it is truncated.
 
     An episode begins with 1 to 30 frames of no operation. Each action is repeated for four frames, and what is seen is
     the brighter of the last two at each pixel. Raises UserError for an environment that is no game or does not give all
@@ -64,8 +69,9 @@ def preprocessed(env: gym.Env) -> gym.Env:
         small = AtariPreprocessing(env, NO_OPS, FRAMES, SIDE, grayscale_newaxis=True)
     except gym.error.DependencyNotInstalled:
         raise UserError(f"preprocessing = atari needs OpenCV: {installing('atari')}") from None
+    limited = small if limit is None else TimeLimit(small, limit)
     meanings = inner.get_action_meanings()
-    begun = BegunLives(small) if meanings[FIRE:FIRE + 1] == ["FIRE"] and len(meanings) > FIRE + 1 else small
+    begun = BegunLives(limited) if meanings[FIRE:FIRE + 1] == ["FIRE"] and len(meanings) > FIRE + 1 else limited
     return TransformReward(RecordEpisodeStatistics(begun), _sign)
 
 
@@ -99,16 +105,13 @@ class AtariGames(VectorEnv):
     form = "native"
 
     def __init__(self, spec: EnvSpec, num_envs: int, frames: int = 1):
-        from ale_py.vector_env import AtariVectorEnv
-
         if not has_vector_form(spec):
             raise UserError(f"{spec.id} with {spec.kwargs} has no vector form: set vectorization = sync")
-        self.spec, self.num_envs = spec, num_envs
-        self.games = AtariVectorEnv(
-            num_envs=num_envs, autoreset_mode=AutoresetMode.SAME_STEP, img_height=SIDE, img_width=SIDE,
-            frameskip=FRAMES, stack_num=frames, noop_max=NO_OPS, reward_clipping=False, use_fire_reset=False,
-            **{name: value for name, value in spec.kwargs.items() if name in TAKEN},
-        )  # fmt: skip
+        self.spec, self.num_envs, self.frames = spec, num_envs, frames
+        self.arguments = {name: value for name, value in spec.kwargs.items() if name in TAKEN}
+        self.games = self._made()
+        self.is_stepping = False  # also after a step that was broken off
+        self.given_up: list[Any] = []  # games that were in the midst of one
         self.single_observation_space = Box(0, 255, (SIDE, SIDE, frames), np.uint8)
         self.single_action_space = self.games.single_action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -118,15 +121,33 @@ class AtariGames(VectorEnv):
         self.returns, self.lengths = np.zeros(num_envs), np.zeros(num_envs, np.int64)
         self.lives, self.left = np.zeros(num_envs, int), np.zeros(num_envs, int)  # and steps that the button is pressed
 
+    def _made(self) -> Any:
+        from ale_py.vector_env import AtariVectorEnv
+
+        return AtariVectorEnv(
+            num_envs=self.num_envs, autoreset_mode=AutoresetMode.SAME_STEP, img_height=SIDE, img_width=SIDE,
+            frameskip=FRAMES, stack_num=self.frames, noop_max=NO_OPS, reward_clipping=False, use_fire_reset=False,
+            **self.arguments,
+        )  # fmt: skip
+
     def reset(self, *, seed: Any = None, options: Any = None) -> Any:
-        """Start an episode in every game, that of game i drawn by `seed + i`; without a seed the draws go on."""
+        """Start an episode in every game, that of game i drawn by `seed + i`; without a seed the draws go on.
+
+        Also where the last step was broken off, by Ctrl-C say: what it left under way cannot be told, so the games are
+        made anew.
+        """
+        if self.is_stepping:
+            self.given_up.append(self.games)  # kept, for to end them would wait for what nobody takes from them
+            self.games, self.is_stepping = self._made(), False
         images, told = self.games.reset(seed=None if seed is None else int(seed) % LARGEST)
         self.returns[:], self.lengths[:], self.left[:], self.lives = 0.0, 0, PRESSED, told["lives"]
         return _channels_last(images), {}
 
     def step(self, actions: Any) -> Any:
         chosen = np.where(self.left > 0, FIRE, actions) if self.fires else np.asarray(actions)
+        self.is_stepping = True
         images, rewards, terminated, truncated, told = self.games.step(chosen)
+        self.is_stepping = False
         self.returns += rewards
         self.lengths += 1
         info: dict[str, Any] = {}
@@ -143,8 +164,7 @@ class AtariGames(VectorEnv):
 
 def has_vector_form(spec: EnvSpec) -> bool:
     """Whether `AtariGames` makes a game of this spec."""
-    plain = spec.max_episode_steps is None and not spec.additional_wrappers
-    return plain and spec.kwargs.keys() <= TAKEN | RAW.keys()
+    return not spec.additional_wrappers and spec.kwargs.keys() <= TAKEN | RAW.keys()
 
 
 def _channels_last(images: np.ndarray) -> np.ndarray:

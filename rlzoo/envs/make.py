@@ -59,8 +59,9 @@ def make(
     assert spec is not None
     of_games = False  # whether their own vector form is to be taken
     if preprocessing is not None:
-        spec = atari.raw(spec, arguments_of(env))
-        alone = render_mode is None and not action_masks
+        limit = spec.max_episode_steps
+        spec, one = atari.raw(spec, arguments_of(env)), partial(one, limit=limit)
+        alone = render_mode is None and not action_masks and limit is None
         of_games = alone and (vectorization == "native" or (vectorization == "auto" and atari.has_vector_form(spec)))
     if not of_games and (preprocessing is not None or frame_stack > 1 or action_masks):
         if vectorization not in ("auto", "sync"):
@@ -99,10 +100,11 @@ def _single(spec: gym.envs.registration.EnvSpec, render_mode: str | None) -> gym
 
 
 def _viewed(
-    env: gym.Env, preprocessing: str | None = None, frame_stack: int = 1, action_masks: bool = False
-) -> gym.Env:
+    env: gym.Env, preprocessing: str | None = None, frame_stack: int = 1, action_masks: bool = False,
+    limit: int | None = None,
+) -> gym.Env:  # fmt: skip
     check_reset(env)
-    env = env if preprocessing is None else atari.preprocessed(env)
+    env = env if preprocessing is None else atari.preprocessed(env, limit)
     env = stacked(env, frame_stack) if frame_stack > 1 else env
     return MaskedActions(env) if action_masks else env
 

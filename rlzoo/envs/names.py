@@ -123,7 +123,7 @@ def family_of(env: Any) -> str | None:
     entry = spec.entry_point if spec is not None else type(getattr(env, "unwrapped", env)).__module__
     parts = str(entry).partition(":")[0].split(".")
     if spec is not None and is_game(spec):
-        return "atari"
+        return None if spec.kwargs.get("obs_type") == "ram" else "atari"  # whose settings are for images
     return parts[2] if parts[:2] == ["gymnasium", "envs"] and len(parts) > 2 else None
 
 

@@ -21,7 +21,10 @@ def available() -> int | None:
 
 
 def warn_unless_it_fits(name: str, count: int, size: int) -> None:
-    """Warn where so many things, a field's value, take more bytes in all than are available: none is refused yet."""
+    """Warn where so many things, a field's value, take more bytes in all than are available: none is refused yet.
+
+    `size` is what they take at the least.
+    """
     room = available()
     if room is not None and size > room:
         warnings.warn(

@@ -25,7 +25,7 @@ from rlzoo.policies.spaces import from_plain, to_plain
 from rlzoo.training.arrays import REPLAY, Part, digest, digest_without_replay, fitted, flat, stored
 from rlzoo.training.bounds import BoundedGenerator, check_views, check_widths, most_for
 from rlzoo.training.complaints import brief, readable
-from rlzoo.training.config import Resolved, validate
+from rlzoo.training.config import Resolved, validate, warn_of_idle
 
 FORMAT = 1
 MANIFEST, ARRAYS = "manifest.json", "arrays.safetensors"
@@ -222,7 +222,7 @@ def load(
 def _override(found: dict[str, Any], hyperparameters: dict[str, Any], kind: Any, replay: bool) -> None:
     """Write other hyperparameters into a manifest.
 
-    Raises UserError for one that is not valid or would do nothing, and for other `n_envs` than wrote a `replay`, whose
+    Raises UserError for one that is not valid or is not read again, and for other `n_envs` than wrote a `replay`, whose
     rows tell by their place which environment they are of.
     """
     config = validate(kind.name, kind.Config, found["config"] | hyperparameters)
@@ -233,6 +233,7 @@ def _override(found: dict[str, Any], hyperparameters: dict[str, Any], kind: Any,
     if replay and config.n_envs != wrote:
         mend = f"load(path, replay=False, n_envs={config.n_envs}) learns on without it"
         raise UserError(f"n_envs = {config.n_envs} does not fit the replay, which is of {wrote} environments: {mend}")
+    warn_of_idle(kind.name, config, hyperparameters)
     if "steps" in hyperparameters:
         found["total_steps"] = config.steps
     found["config"] |= hyperparameters

@@ -30,6 +30,7 @@ from rlzoo.training.published import file_of, published
 from rlzoo.training.text import value_of
 
 VECTORIZATIONS = ("auto", "sync", "native", "envpool")
+DERIVED = (", which it divides", ", for a rollout as large as the published one")  # how sources of such values end
 PREPROCESSINGS = ("atari", "none")
 
 
@@ -61,7 +62,7 @@ class Config(BaseModel):
     outside: ClassVar[frozenset[str]] = frozenset()  # schedules that are read outside the compiled update
     at_first: ClassVar[frozenset[str]] = frozenset()  # what a new agent begins with, and a loaded one never reads
     sequenced: ClassVar[tuple[str, ...]] = ()  # fields that count steps which are cut into sequences
-    only_with: ClassVar[dict[str, str]] = {  # fields that have a say where another is set, or has this value
+    only_with: ClassVar[dict[str, str]] = {  # fields that have a say where others are set, or have such a value
         "recurrent_units": "recurrent", "sequence_length": "recurrent",
     }  # fmt: skip
 
@@ -149,15 +150,21 @@ class Config(BaseModel):
         return self
 
     def idle(self, name: str) -> str | None:
-        """The switch without which a field has no say, if it is off: "prioritized", or "objective = kl"."""
+        """The switch without which a field has no say, if it is off: "prioritized", or "objective = kl".
+
+        "" for a field that never has a say; None for one that has.
+        """
         found = (vars(base)["only_with"].get(name) for base in type(self).__mro__ if "only_with" in vars(base))
-        switch = next((switch for switch in found if switch is not None), None)
-        if switch is None:
+        switches = next((switches for switches in found if switches is not None), None)
+        if switches is None:
             return None
+        off = (switch for switch in switches.split(", ") if not switch or not self._is_on(switch))
+        return next(off, None)
+
+    def _is_on(self, switch: str) -> bool:
         field, equals, wanted = switch.partition(" = ")
         value = getattr(self, field)
-        is_on = value == value_of(type(self).model_fields[field].annotation, wanted) if equals else bool(value)
-        return None if is_on else switch
+        return value == value_of(type(self).model_fields[field].annotation, wanted) if equals else bool(value)
 
     @property
     def length(self) -> int:
@@ -238,15 +245,21 @@ def resolve(algorithm: str, kind: type[Config], env: str, family: str | None, gi
         values[name], sources[name] = value, "given"
         places.pop(name, None)
     if n_steps is not None:
-        values["n_steps"], sources["n_steps"] = n_steps, "n_envs, for a rollout as large as the published one"
+        values["n_steps"], sources["n_steps"] = n_steps, f"n_envs{DERIVED[1]}"
     config = validate(algorithm, kind, values, places)
-    for name in given:
-        switch = config.idle(name)
-        if switch is not None and getattr(config, name) != _default(kind, name):
-            warnings.warn(f"{name} = {given[name]} has no effect on {algorithm} without {switch}", stacklevel=2)
+    warn_of_idle(algorithm, config, given)
     if "sequence_length" not in values and config.sequence_length != _default(kind, "sequence_length"):
-        sources["sequence_length"] = f"{' and '.join(kind.sequenced)}, which it divides"
+        sources["sequence_length"] = f"{' and '.join(kind.sequenced)}{DERIVED[0]}"
     return Resolved(config, sources)
+
+
+def warn_of_idle(algorithm: str, config: Config, given: dict[str, Any]) -> None:
+    """Warn of values that are not the default, and have no effect beside the others."""
+    for name, value in given.items():
+        switch = config.idle(name)
+        if switch is not None and getattr(config, name) != _default(type(config), name):
+            without = f" without {switch}" if switch else ""
+            warnings.warn(f"{name} = {value} has no effect on {algorithm}{without}", stacklevel=3)
 
 
 def _in_fewer(published: dict[str, Any], given: dict[str, Any]) -> int | None:

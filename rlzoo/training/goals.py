@@ -79,7 +79,7 @@ class OfGoals:
         if undecided:
             self.takes_many = self._answers_each(rows, goals)
         if self.takes_many:
-            answer = np.asarray(self.method(rows, goals, [{}] * len(rows)))
+            answer = self._numbers(self.method(rows, goals, [{}] * len(rows)), len(rows))
         else:
             answer = self._one_by_one(rows, goals)
             if undecided and np.ptp(answer) > 0.0:  # what always answers the same costs little, and is as it should be
@@ -96,12 +96,17 @@ class OfGoals:
 
     def _one_by_one(self, rows: np.ndarray, goals: np.ndarray) -> np.ndarray:
         answers = [self.method(row, goal, {}) for row, goal in zip(rows, goals, strict=True)]
+        return self._numbers(answers, len(answers))
+
+    def _numbers(self, answers: Any, n: int) -> np.ndarray:
+        """One number for each of `n` goals; raises UserError where one is none that is finite."""
         try:
-            numbers = np.array(answers, np.float64).reshape(len(rows))
+            numbers = np.asarray(answers, np.float64).reshape(n)
         except (TypeError, ValueError):
-            wrong = answers[:1]
+            wrong = list(answers[:1])
         else:
-            wrong = [answer for answer, number in zip(answers, numbers) if not np.isfinite(number)]
+            each = answers if isinstance(answers, list) else numbers.tolist()
+            wrong = [answer for answer, number in zip(each, numbers) if not np.isfinite(number)]
         if wrong:
             raise UserError(f"{self.name} gave {wrong[0]!r} for one goal: hindsight needs a finite number")
         return numbers

@@ -127,6 +127,20 @@ def test_without_a_display_an_animation_is_made_in_silence(rlzoo, trained, monke
     assert (process.returncode, err) == (0, "") and out.endswith("written: cart.gif\n")
 
 
+def test_without_a_display_mujoco_draws_too(monkeypatch):
+    """It would look for a window system; where there is neither that nor EGL, a line says what to set."""
+    pytest.importorskip("mujoco")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER", "MUJOCO_GL"):
+        monkeypatch.delenv(name, raising=False)
+    PPO("InvertedPendulum-v5", backend="numpy", n_envs=1).save("saved")
+    process = python("-m", "rlzoo", "play", "saved", "--backend", "numpy", "--gif", "pendulum.gif", cwd=Path.cwd())
+    out, err = process.communicate()
+    if process.returncode == 0:
+        assert out.endswith("written: pendulum.gif\n")
+    else:
+        assert process.returncode == 2 and err.startswith("error: MuJoCo cannot draw") and err.count("\n") == 1
+
+
 @pytest.mark.parametrize(("path", "message"), [
     ("run.mp4", "does not end in .gif"), ("there.gif", "is there already"),
     ("nowhere/a.gif", "there is no folder nowhere"),

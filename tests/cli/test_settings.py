@@ -68,8 +68,21 @@ def test_the_hyperparameters_of_a_run_are_those_of_another(name, tmp_path):
         assert resolve(name, find(name).Config, "Acrobot-v1", None, settings_of(None, path)).config == agent.config
 
 
+def test_what_followed_from_others_in_a_run_follows_from_them_again(tmp_path, recwarn):
+    """A length of sequences, and the steps of a rollout in fewer environments, that nobody gave."""
+    agent = find("ppo")("CartPole-v1", backend="numpy", recurrent="lstm", n_envs=4, batch_size=24)
+    assert (agent.config.sequence_length, agent.config.n_steps) == (8, 128)
+    found = settings_of(None, Run.create(tmp_path / "run", agent, []).folder)
+    ppo = find("ppo").Config
+    assert resolve("ppo", ppo, "CartPole-v1", "classic_control", found).config == agent.config
+    assert resolve("ppo", ppo, "CartPole-v1", None, found | {"batch_size": 32}).config.sequence_length == 16
+    assert resolve("ppo", ppo, "CartPole-v1", None, found | {"recurrent": None}).config.recurrent is None
+    assert not recwarn.list
+
+
 @pytest.mark.parametrize(("file", "text", "message"), [
-    ("a.toml", None, "No such file"), ("a.toml", "n_steps: 3", "cannot be read as TOML: .*line 1"),
+    (".", None, "has no config.json: name a run's folder"), ("a.toml", None, "No such file"),
+    ("a.toml", "n_steps: 3", "cannot be read as TOML: .*line 1"),
     ("a.json", "{", "cannot be read as JSON"), ("a.json", "[1]", "holds no hyperparameters"),
     ("a.json", "[" * 100_000, "cannot be read as JSON"), ("a.toml", b"n = '\xff'", "cannot be read as TOML"),
     ("a.toml", "seed = 3", "seed, which is not a hyperparameter: give --seed"),

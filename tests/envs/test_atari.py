@@ -110,6 +110,55 @@ def test_a_game_that_is_cut_off_is_truncated(vectorization):
 
 
 @needs_games
+def test_a_limit_counts_what_the_agent_does():
+    """Steps, of four frames each, and not the ones of no operation before; it is truncation, and returns are told."""
+    agent = PPO("ALE/MsPacman-v5,max_episode_steps=150", backend="numpy", n_envs=1)
+    assert form_of(agent.vector_env) == "sync" and agent.vector_env.single_observation_space.shape == (84, 84, 4)
+    stepper = Stepper(agent.vector_env)
+    stepper.reset(0)
+    steps = [stepper.step(np.array([1 + t // 10 % 4])) for t in range(150)]
+    assert [bool(step.truncated[0]) for step in steps] == [False] * 149 + [True]
+    signs = sum(step.reward[0] for step in steps)
+    assert stepper.outcome.counted(0, signs, 0) == (10.0 * signs, 150) and signs > 0
+
+
+@needs_games
+@pytest.mark.parametrize("sent", [False, True])
+def test_a_step_that_was_broken_off_is_forgotten(monkeypatch, sent):
+    """Ctrl-C before the games were told of it, or while they play: seeds give what they always give."""
+    games = make("ALE/Pong-v5", 2, vectorization="native", preprocessing="atari")
+    stepper = Stepper(games)
+
+    def played():
+        seen = [stepper.reset(1)]
+        return np.stack(seen + [stepper.step(np.full(2, 2)).observation for _ in range(5)])
+
+    class Interrupted:
+        def __init__(self, games):
+            self.send, self.reset = games.send, games.reset
+
+        def step(self, actions):
+            if sent:
+                self.send(actions)
+            raise KeyboardInterrupt
+
+    expected = played()
+    for _ in range(3):
+        games.games = Interrupted(games.games)
+        with pytest.raises(KeyboardInterrupt):
+            stepper.step(np.full(2, 2))
+        np.testing.assert_array_equal(played(), expected)
+        np.testing.assert_array_equal(played(), expected)
+
+
+@needs_games
+def test_memory_of_the_console_is_learned_as_numbers():
+    agent = PPO("ALE/Pong-v5,obs_type=ram", backend="numpy")
+    assert (agent.config.preprocessing, agent.config.hidden) == (None, (64, 64))
+    assert agent.observation_space.shape == (128,)
+
+
+@needs_games
 def test_every_algorithm_for_discrete_actions_sees_games_so():
     seen = []
     for name in ALGORITHMS:
@@ -155,7 +204,7 @@ def raw(**arguments):
 
 WRONG = {
     "another skip": (lambda: PPO("ALE/Pong-v5,frameskip=2"), "frameskip=2: preprocessing = atari makes the frames"),
-    "numbers": (lambda: PPO("ALE/Pong-v5,obs_type=ram"), "obs_type=ram.*leave obs_type out, or set preproc"),
+    "colours": (lambda: PPO("ALE/Pong-v5,obs_type=rgb"), "obs_type=rgb.*leave obs_type out, or set preproc"),
     "a game's name": (lambda: PPO("ALE/Pongg-v5"), "did you mean 'ALE/Pong-v5'"),
     "no game": (lambda: PPO("CartPole-v1", preprocessing="atari"), "begin with ALE/, not for CartPole-v1"),
     "no game, made": (lambda: PPO(gym.make("CartPole-v1"), preprocessing="atari"), "a game with all its frames"),
@@ -184,7 +233,6 @@ def test_mistakes(name):
 @needs_games
 def test_what_has_no_vector_form_is_copied():
     assert form_of(make("ALE/Breakout-v5,mode=4", 2, vectorization="auto", preprocessing="atari")) == "sync"
-    assert form_of(make("ALE/Pong-v5,max_episode_steps=9", vectorization="auto", preprocessing="atari")) == "sync"
     own = make(gym.make("ALE/Pong-v5", frameskip=1), preprocessing="atari", frame_stack=2)
     assert own.single_observation_space.shape == (84, 84, 2)
     assert make_separate("ALE/Pong-v5", 2, "rgb_array", preprocessing="atari").num_envs == 2

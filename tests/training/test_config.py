@@ -9,7 +9,7 @@ import gymnasium as gym
 import pytest
 from pydantic import Field
 
-from rlzoo import UserError
+from rlzoo import UserError, load
 from rlzoo.algorithms import ALGORITHMS, find
 from rlzoo.nn.schedules import Schedule, Scheduled, schedule
 from rlzoo.training import config as config_module
@@ -210,13 +210,22 @@ def test_what_is_read_outside_the_update_is_said_by_each_algorithm():
 @pytest.mark.parametrize("algorithm, given, told", [
     ("ppo", dict(kl_target=0.02), "kl_target = 0.02 has no effect on ppo without objective = kl"),
     ("ppo", dict(objective="kl", clip_range=0.3), "clip_range = 0.3 .* without objective = clip"),
-    ("qrdqn", dict(n_atoms="21"), "n_atoms = 21 .* on qrdqn without distributional"),
+    ("dqn", dict(n_atoms="21"), "n_atoms = 21 .* on dqn without distributional"),
+    ("qrdqn", dict(n_atoms="21"), "n_atoms = 21 has no effect on qrdqn$"),
+    ("discrete_sac", dict(target_entropy=0.3, target_entropy_share=0.9), "_share = 0.9 .* target_entropy = none"),
+    ("discrete_sac", dict(entropy_coefficient=0.3, target_entropy_share=0.9), "without entropy_coefficient = none"),
     ("sac", dict(entropy_coefficient=0.1, target_entropy=-3), "target_entropy = -3 .* entropy_coefficient = none"),
     ("a2c", dict(recurrent_units=8), "recurrent_units = 8 .* without recurrent"),
 ])  # fmt: skip
 def test_what_has_no_effect_is_warned_of(algorithm, given, told):
     with pytest.warns(UserWarning, match=told):
         resolve(algorithm, find(algorithm).Config, "Dog-v1", None, given)
+
+
+def test_what_has_no_effect_is_warned_of_where_an_agent_is_loaded(tmp_path):
+    saved = find("dqn")("CartPole-v1", backend="numpy", hidden=(4,), buffer_size=10).save(tmp_path / "agent")
+    with pytest.warns(UserWarning, match="priority_exponent = 0.9 has no effect on dqn without prioritized"):
+        load(saved, backend="numpy", priority_exponent=0.9)
 
 
 def test_what_has_an_effect_or_is_the_default_is_not_warned_of(recwarn):

@@ -109,6 +109,12 @@ def test_a_reward_of_a_goal_that_is_no_number_is_refused(answer):
         method(np.zeros((4, 3)), np.zeros((4, 3)))
 
 
+def test_a_reward_of_many_goals_that_is_not_finite_is_refused():
+    method = OfGoals(lambda achieved_goal, desired_goal, info: achieved_goal[:, 0] / 0.0, "compute_reward of Odd")
+    with np.errstate(invalid="ignore"), pytest.raises(UserError, match="compute_reward of Odd gave nan for one goal"):
+        method(np.zeros((4, 3)), np.zeros((4, 3)))
+
+
 class Robot(gym.Env):
     """A point is to be moved to another; `compute_*` are those of Gymnasium-Robotics' BaseRobotEnv and Fetch."""
 
