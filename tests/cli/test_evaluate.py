@@ -127,13 +127,14 @@ def test_without_a_display_an_animation_is_made_in_silence(rlzoo, trained, monke
     assert (process.returncode, err) == (0, "") and out.endswith("written: cart.gif\n")
 
 
-def test_without_a_display_mujoco_draws_too(monkeypatch):
+def test_without_a_display_mujoco_draws_too(monkeypatch, tmp_path):
     """It would look for a window system; where there is neither that nor EGL, a line says what to set."""
     pytest.importorskip("mujoco")
+    monkeypatch.chdir(tmp_path)
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER", "MUJOCO_GL"):
         monkeypatch.delenv(name, raising=False)
     PPO("InvertedPendulum-v5", backend="numpy", n_envs=1).save("saved")
-    process = python("-m", "rlzoo", "play", "saved", "--backend", "numpy", "--gif", "pendulum.gif", cwd=Path.cwd())
+    process = python("-m", "rlzoo", "play", "saved", "--backend", "numpy", "--gif", "pendulum.gif", cwd=tmp_path)
     out, err = process.communicate()
     if process.returncode == 0:
         assert out.endswith("written: pendulum.gif\n")
