@@ -1,10 +1,31 @@
-"""What some rows of a ring have for themselves, where the others' can be looked up elsewhere."""
+"""Rings of rows that are mostly looked up elsewhere, and what some rows have for themselves."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+
+
+class LookedUp:
+    """An array `[capacity, ...]` to whoever writes and draws rows; `take` looks them up."""
+
+    capacity: int
+
+    def __len__(self) -> int:
+        return self.capacity
+
+    def take(self, rows: np.ndarray, axis: int = 0) -> np.ndarray:
+        """These rows, `[*rows.shape, ...]`; along the leading axis alone."""
+        raise NotImplementedError
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        return self.take(np.arange(self.capacity)[rows] if isinstance(rows, slice) else np.asarray(rows))
+
+
+def indices(where: Any) -> np.ndarray:
+    """The rows that are written, one after another: those of a slice, or their indices."""
+    return np.arange(where.start, where.stop) if isinstance(where, slice) else where
 
 
 class Apart:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from rlzoo.buffers.apart import Apart
+from rlzoo.buffers.apart import Apart, LookedUp, indices
 
 
-class Following:
+class Following(LookedUp):
     """The observation after each row: that `n_envs` rows on, kept only where it is another, and of the newest rows.
 
     An array `[capacity, ...]` to whoever writes and draws rows. The rows of a step are to be in the ring `observation`
@@ -34,13 +34,9 @@ class Following:
         self.apart.put_over(found, rows)
         return found
 
-    def __getitem__(self, rows: Any) -> np.ndarray:
-        return self.take(np.arange(self.capacity)[rows] if isinstance(rows, slice) else np.asarray(rows))
-
     def __setitem__(self, where: Any, values: np.ndarray) -> None:
         """Write what follows rows that come one after another, times `n_envs` of them: a slice or their indices."""
-        rows = np.arange(where.start, where.stop) if isinstance(where, slice) else where
-        values = np.asarray(values, self.dtype)
+        rows, values = indices(where), np.asarray(values, self.dtype)
         self.apart.release(rows)
         before = (rows[0] - 1 - np.arange(self.n_envs)) % self.capacity  # which now something follows
         before = before[self.apart.place[before] >= 0]

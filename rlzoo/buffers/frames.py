@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from rlzoo.buffers.apart import Apart
+from rlzoo.buffers.apart import Apart, LookedUp, indices
 
 
-class Frames:
+class Frames(LookedUp):
     """Observations that are the last `frames` frames on the last axis, the newest last: an array `[capacity, ...]`.
 
     Of each row the newest frame is kept. The older ones are those of the rows `n_envs`, 2 `n_envs`, … before it; where
@@ -24,16 +24,12 @@ class Frames:
         self.newest = np.zeros((capacity, *one), self.dtype)
         self.older = {age: Apart(capacity, age * n_envs, one, self.dtype) for age in range(1, frames)}
 
-    def __len__(self) -> int:
-        return self.capacity
-
     @property
     def nbytes(self) -> int:
         """Bytes of memory that it takes now."""
         return self.newest.nbytes + sum(apart.nbytes for apart in self.older.values())
 
     def take(self, rows: np.ndarray, axis: int = 0) -> np.ndarray:
-        """These rows, `[*rows.shape, ...]`; along the leading axis alone."""
         found = np.empty((*np.shape(rows), *self.shape[1:]), self.dtype)
         for age in range(self.frames):
             frame = self.newest.take(self._before(rows, age), 0)
@@ -42,13 +38,9 @@ class Frames:
             found[..., self._place(age)] = frame
         return found
 
-    def __getitem__(self, rows: Any) -> np.ndarray:
-        return self.take(np.arange(self.capacity)[rows] if isinstance(rows, slice) else np.asarray(rows))
-
     def __setitem__(self, where: Any, values: np.ndarray) -> None:
         """Write rows that come one after another, times `n_envs` of them: a slice or their indices."""
-        rows = np.arange(where.start, where.stop) if isinstance(where, slice) else where
-        values = np.asarray(values, self.dtype)
+        rows, values = indices(where), np.asarray(values, self.dtype)
         for age, apart in self.older.items():  # rows that look back to what is overwritten now
             after = (rows[-1] + 1 + np.arange(min(age * self.n_envs, self.capacity - len(rows)))) % self.capacity
             lost = self._before(after, age)

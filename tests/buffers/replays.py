@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gymnasium as gym
 import numpy as np
 
+from rlzoo.backend import tree
 from rlzoo.buffers import ReplayBuffer
 
 OBSERVATION, ACTION = np.zeros(2, np.float32), np.zeros((), np.int32)
@@ -64,3 +66,28 @@ def filled(history: History, capacity: int, chunk: int = 3, kind=ReplayBuffer, *
 def drawn(batch: dict[str, np.ndarray]) -> list[tuple[int, int]]:
     """(environment, time) of every row of a batch, in order."""
     return [(int(i), int(t)) for i, t in batch["observation"].reshape(-1, 2)]
+
+
+class Noise(gym.Env):
+    """Images of noise, `[side, side, 1]`, in episodes that end at each step with this probability."""
+
+    action_space = gym.spaces.Discrete(2)
+
+    def __init__(self, side, ends):
+        self.shape, self.ends = (side, side, 1), ends
+        self.observation_space = gym.spaces.Box(0, 255, self.shape, np.uint8)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self.np_random.integers(0, 256, self.shape, np.uint8), {}
+
+    def step(self, action):
+        over = bool(self.np_random.random() < self.ends)
+        return self.np_random.integers(0, 256, self.shape, np.uint8), 1.0, over, False, {}
+
+
+def same(one, other):
+    """Hold that two trees of arrays are the same to the bit, and of the same types."""
+    for a, b in zip(tree.flatten(one)[0], tree.flatten(other)[0], strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)

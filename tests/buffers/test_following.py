@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import gymnasium as gym
 import numpy as np
 import pytest
+from replays import Noise, same
 
 from rlzoo import DQN, load
 from rlzoo.backend import tree
@@ -54,12 +54,6 @@ def made(kind, large, monkeypatch, capacity, n_envs, n_step=1, length=1, priorit
     if kind is HindsightReplay:
         buffer.compute_reward = lambda achieved, desired: -np.abs(achieved - desired).sum(-1)
     return buffer
-
-
-def same(one, other):
-    for a, b in zip(tree.flatten(one)[0], tree.flatten(other)[0], strict=True):
-        assert a.dtype == b.dtype
-        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("kind", [ReplayBuffer, HindsightReplay])
@@ -139,32 +133,17 @@ def test_a_strangers_arrays_are_refused(change, monkeypatch):
         made(ReplayBuffer, 0, monkeypatch, 40, 2).restore(change("next_observation/observation", buffer.arrays()))
 
 
-class Noise(gym.Env):
-    """Images of noise, in episodes of some ten steps."""
-
-    observation_space = gym.spaces.Box(0, 255, (64, 64, 1), np.uint8)
-    action_space = gym.spaces.Discrete(2)
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        return self.np_random.integers(0, 256, (64, 64, 1), np.uint8), {}
-
-    def step(self, action):
-        over = bool(self.np_random.random() < 0.1)
-        return self.np_random.integers(0, 256, (64, 64, 1), np.uint8), 1.0, over, False, {}
-
-
 def test_an_agent_on_images_keeps_each_once_and_learns_the_same(monkeypatch, tmp_path):
     """Also where it is saved, loaded and goes on."""
     settings = dict(backend="torch", hidden=(4,), buffer_size=50, learning_starts=8, batch_size=4, train_freq=8,
                     n_step=2, seed=1, eager=True)  # fmt: skip
-    once = DQN(Noise(), **settings).learn(64)
+    once = DQN(Noise(64, 0.1), **settings).learn(64)
     assert once.replay.data["next_observation"].nbytes < 25 * 64 * 64
     monkeypatch.setattr(replay, "LARGE", 10**9)
-    twice = DQN(Noise(), **settings).learn(64)
+    twice = DQN(Noise(64, 0.1), **settings).learn(64)
     np.testing.assert_array_equal(once.flat, twice.flat)
     monkeypatch.undo()
-    again = load(once.save(tmp_path / "saved", replay=True), env=Noise(), backend="torch", eager=True)
+    again = load(once.save(tmp_path / "saved", replay=True), env=Noise(64, 0.1), backend="torch", eager=True)
     np.testing.assert_array_equal(again.learn(16).flat, twice.learn(16).flat)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import gymnasium as gym
 import numpy as np
 import pytest
+from replays import Noise, same
 
 from rlzoo import DQN, load
 from rlzoo.backend import tree
@@ -54,12 +54,6 @@ def made(large, monkeypatch, capacity, n_envs, frames, channels=1, n_step=1, len
     priorities = Priorities(max(capacity // n_envs, 1) * n_envs, 0.6) if prioritized else None
     example = np.zeros((*SIDES, frames * channels), np.uint8)
     return ReplayBuffer(capacity, n_envs, example, ACTION, 0.9, n_step, length, priorities, frames)
-
-
-def same(one, other):
-    for a, b in zip(tree.flatten(one)[0], tree.flatten(other)[0], strict=True):
-        assert a.dtype == b.dtype
-        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("settings", [(1, 1, False), (3, 1, False), (1, 4, False), (2, 2, True)])
@@ -151,21 +145,6 @@ def test_a_strangers_arrays_are_refused(change, monkeypatch):
         made(0, monkeypatch, 40, 2, 4).restore(arrays | change(arrays))
 
 
-class Noise(gym.Env):
-    """Images of noise, in episodes of some twenty steps."""
-
-    observation_space = gym.spaces.Box(0, 255, (40, 40, 1), np.uint8)
-    action_space = gym.spaces.Discrete(2)
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        return self.np_random.integers(0, 256, (40, 40, 1), np.uint8), {}
-
-    def step(self, action):
-        over = bool(self.np_random.random() < 0.05)
-        return self.np_random.integers(0, 256, (40, 40, 1), np.uint8), 1.0, over, False, {}
-
-
 @pytest.mark.parametrize("masked", [False, True])
 def test_an_agent_keeps_each_frame_once_and_learns_the_same(masked, monkeypatch, tmp_path):
     """Also with masks beside the images, and where it is saved, loaded and goes on."""
@@ -173,12 +152,12 @@ def test_an_agent_keeps_each_frame_once_and_learns_the_same(masked, monkeypatch,
         monkeypatch.setattr(Noise, "action_masks", lambda self: np.array([1, 1]), raising=False)
     settings = dict(backend="torch", hidden=(4,), buffer_size=50, learning_starts=8, batch_size=4, train_freq=8,
                     n_step=2, seed=1, eager=True, frame_stack=4, action_masks=masked)  # fmt: skip
-    once = DQN(Noise(), **settings).learn(64)
+    once = DQN(Noise(40, 0.05), **settings).learn(64)
     rings = tree.flatten(once.replay.data["observation"])[0]
     assert [ring.nbytes < 0.6 * 50 * 40 * 40 * 4 for ring in rings if isinstance(ring, Frames)] == [True]
     monkeypatch.setattr(replay, "LARGE", 10**9)
-    whole = DQN(Noise(), **settings).learn(64)
+    whole = DQN(Noise(40, 0.05), **settings).learn(64)
     np.testing.assert_array_equal(once.flat, whole.flat)
     monkeypatch.setattr(replay, "LARGE", 4096)
-    again = load(once.save(tmp_path / "saved", replay=True), env=Noise(), backend="torch", eager=True)
+    again = load(once.save(tmp_path / "saved", replay=True), env=Noise(40, 0.05), backend="torch", eager=True)
     np.testing.assert_array_equal(again.learn(16).flat, whole.learn(16).flat)
