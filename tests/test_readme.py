@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import sys
 from pathlib import Path
@@ -18,7 +19,8 @@ from rlzoo.algorithms import ALGORITHMS, find
 from rlzoo.cli.settings import settings_of
 from rlzoo.training.callbacks import StopTraining
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^rlzoo train --algo (\w+) --env (\S+) --set (.+)$", README, re.M)
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.S)
 SHORTER = {"100_000": "2_048", "50_000": "1_024", "20_000": "2_048", "10_000": "1_024"}
@@ -121,6 +123,17 @@ def test_a_layer_of_ones_own_stands_before_the_networks_on_another_engine_too(na
     assert names["agent"].params["encoder"]["1"]["kernel"].shape == (4, 32)
     other = names["MyPPO"].load(names["folder"] / "mine", backend="torch")
     np.testing.assert_array_equal(other.flat, names["agent"].flat)
+
+
+def test_what_readers_are_told_to_import_is_public():
+    listed = re.search(r"Public are (.+?), and what CONTRIBUTING.md builds on", README, re.S)
+    public = set(re.findall(r"`(rlzoo[a-z_.]*)`", listed[1]))
+    assert all(importlib.import_module(module).__doc__ for module in public)
+    looks_inside = ("CONTRIBUTING.md", "write_a_layer_run_it_on_four_engines.ipynb")
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("notebooks/*.ipynb")]
+    for page in (page for page in pages if page.name not in looks_inside):
+        imported = re.findall(r"from (rlzoo[a-z_.]*) import", page.read_text(encoding="utf-8"))
+        assert set(imported) <= public, page.name
 
 
 def test_a_recurrent_agent_acts_as_the_readme_says(monkeypatch):

@@ -11,17 +11,16 @@ from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
 import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv, VectorWrapper
 
-from rlzoo.envs import atari, native
-from rlzoo.envs.masks import MaskedActions, MaskedActionsVector
-from rlzoo.envs.mistakes import check_entry_point, check_reset
+from rlzoo.envs import native
+from rlzoo.envs.mistakes import check_entry_point
 from rlzoo.envs.names import LIMIT, arguments_of, limit_in, name_of, spec_of
-from rlzoo.envs.stack import stacked
 from rlzoo.envs.sync import LeanSyncVectorEnv
+from rlzoo.envs.views import Views
 from rlzoo.errors import UserError
 
-NATIVE_FROM = 8  # environments side by side; fewer CartPoles are faster one after another
 OF_MAKE_VEC = ("num_envs", "vectorization_mode", "vector_kwargs", LIMIT)  # which it adds to a spec
 
 
@@ -43,43 +42,46 @@ def make(
     `frame_stack` observations are seen as one, and `action_masks` stand beside them (`envs.masks`). Raises UserError
     for an unknown id, a form it does not have, a missing dependency.
     """
+    views = Views(preprocessing, frame_stack, action_masks)
     if isinstance(env, VectorEnv):
-        if preprocessing is not None:
-            mend = f"wrap {name_of(env)} yourself, and set preprocessing = none"
-            raise UserError(f"preprocessing is for copies, made here: {mend}")
-        if frame_stack > 1:
-            mend = f"stack the frames of {name_of(env)} yourself, and set frame_stack = 1"
-            raise UserError(f"frame_stack is for copies, made here: {mend}")
-        return MaskedActionsVector(env) if action_masks else env
-
-    one = partial(_viewed, preprocessing=preprocessing, frame_stack=frame_stack, action_masks=action_masks)
+        return views.of_vector(env)
     if isinstance(env, gym.Env):
-        return LeanSyncVectorEnv([lambda: one(env)], infos)
+        return LeanSyncVectorEnv([lambda: views.of(env)], infos)
     spec = spec_of(env)
     assert spec is not None
-    of_games = False  # whether their own vector form is to be taken
-    if preprocessing is not None:
-        limit = spec.max_episode_steps
-        spec, one = atari.raw(spec, arguments_of(env)), partial(one, limit=limit)
-        alone = render_mode is None and not action_masks and limit is None
-        of_games = alone and (vectorization == "native" or (vectorization == "auto" and atari.has_vector_form(spec)))
-    if not of_games and (preprocessing is not None or frame_stack > 1 or action_masks):
-        if vectorization not in ("auto", "sync"):
-            views = "preprocessing, frame_stack and action_masks"
-            raise UserError(f"{views} need copies: set vectorization = sync, not {vectorization}")
-        vectorization = "sync"
-    worthwhile = n_envs >= NATIVE_FROM and render_mode is None and native.same_as_copies(spec) is not None
-    try:
+    spec, views = views.asked_of(spec, arguments_of(env))
+    form = _form(spec, n_envs, render_mode, vectorization, views)
+    with _told(env, spec):
         check_entry_point(env, spec)
-        if of_games:
-            return atari.AtariGames(spec, n_envs, frame_stack)
-        if vectorization == "envpool" and render_mode is None:  # windows show copies
+        if form == "native":
+            return native.make(spec, n_envs, views, render_mode)
+        if form == "envpool":
             from rlzoo.envs.pool import EnvPoolVectorEnv
 
             return EnvPoolVectorEnv(spec, n_envs)
-        if vectorization == "native" or spec.entry_point is None or (vectorization == "auto" and worthwhile):
-            return make(native.make(spec, n_envs, render_mode), frame_stack=frame_stack, action_masks=action_masks)
-        return LeanSyncVectorEnv([lambda: one(_single(spec, render_mode))] * n_envs, infos)
+        return LeanSyncVectorEnv([lambda: views.of(_single(spec, render_mode))] * n_envs, infos)
+
+
+def _form(spec: EnvSpec, n_envs: int, render_mode: str | None, vectorization: str, views: Views) -> str:
+    """The form in which environments are made. Raises UserError if it was asked for and cannot be seen through `views`.
+
+    What is to be rendered are copies where EnvPool was asked for, which cannot.
+    """
+    if spec.entry_point is None and vectorization != "envpool":
+        return "native"  # there is no other
+    if vectorization == "auto":
+        return "native" if render_mode is None and native.is_better(spec, n_envs, views) else "sync"
+    if vectorization != "sync" and views and not (vectorization == "native" and native.shows(views, render_mode)):
+        asked = "preprocessing, frame_stack and action_masks"
+        raise UserError(f"{asked} need copies: set vectorization = sync, not {vectorization}")
+    return "sync" if vectorization == "envpool" and render_mode is not None else vectorization
+
+
+@contextmanager
+def _told(env: str, spec: EnvSpec) -> Iterator[None]:
+    """Raise as UserError what went wrong in making `env` where its name is at fault, or a package is missing."""
+    try:
+        yield
     except UserError:
         raise
     except (gym.error.DependencyNotInstalled, ImportError) as error:
@@ -94,19 +96,9 @@ def make(
         raise UserError(f"environment {env!r} cannot be made ({type(error).__name__}: {told}): {mend}") from None
 
 
-def _single(spec: gym.envs.registration.EnvSpec, render_mode: str | None) -> gym.Env:
+def _single(spec: EnvSpec, render_mode: str | None) -> gym.Env:
     """An environment of a spec. Not all have a `render_mode` to be set."""
     return gym.make(spec) if render_mode is None else gym.make(spec, render_mode=render_mode)
-
-
-def _viewed(
-    env: gym.Env, preprocessing: str | None = None, frame_stack: int = 1, action_masks: bool = False,
-    limit: int | None = None,
-) -> gym.Env:  # fmt: skip
-    check_reset(env)
-    env = env if preprocessing is None else atari.preprocessed(env, limit)
-    env = stacked(env, frame_stack) if frame_stack > 1 else env
-    return MaskedActions(env) if action_masks else env
 
 
 def form_of(env: VectorEnv) -> str:
@@ -150,7 +142,7 @@ def _remade(env: Any, spec: Any, n_envs: int, render_mode: str | None, views: di
             spec.kwargs.pop(keyword, None)
     made = [_single(spec, render_mode) for _ in range(n_envs)]
     made = [reduce(lambda inner, wrapper: wrapper(inner), wrappers, one) for one in made]
-    return LeanSyncVectorEnv([partial(_viewed, one, **views) for one in made], infos=False)
+    return LeanSyncVectorEnv([partial(Views(**views).of, one) for one in made], infos=False)
 
 
 def copied(env: Any, memo: dict[int, Any]) -> Any:

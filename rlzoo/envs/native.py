@@ -11,7 +11,11 @@ from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, VectorEnv
 
+from rlzoo.envs.atari import AtariGames, has_vector_form
+from rlzoo.envs.views import Views
 from rlzoo.errors import UserError
+
+FROM = 8  # environments side by side; fewer CartPoles are faster one after another
 
 
 class SameStepCartPoles(CartPoleVectorEnv):
@@ -49,8 +53,24 @@ def same_as_copies(spec: EnvSpec) -> Any:
     return SAME.get((spec.entry_point, spec.vector_entry_point))
 
 
-def make(spec: EnvSpec, n_envs: int, render_mode: str | None = None) -> VectorEnv:
-    """`n_envs` environments in their own vector form; raises UserError if there is none."""
+def is_better(spec: EnvSpec, n_envs: int, views: Views) -> bool:
+    """Whether their own vector form is known to be the same as `n_envs` copies, and to be faster."""
+    if views.preprocessing is not None:
+        return shows(views) and has_vector_form(spec)
+    return not views and n_envs >= FROM and same_as_copies(spec) is not None
+
+
+def shows(views: Views, render_mode: str | None = None) -> bool:
+    """Whether a vector form can be seen so: that of Atari's games makes their images and stacks them, and no more."""
+    if views.preprocessing is not None:
+        return not views.action_masks and views.limit is None and render_mode is None
+    return not views
+
+
+def make(spec: EnvSpec, n_envs: int, views: Views, render_mode: str | None = None) -> VectorEnv:
+    """`n_envs` environments in their own vector form, seen through `views`; raises UserError if there is none."""
+    if views.preprocessing is not None:
+        return AtariGames(spec, n_envs, views.frame_stack)
     if spec.vector_entry_point is None or spec.additional_wrappers:
         raise UserError(f"{spec.id} has no vector form of its own: leave vectorization at auto, or set it to sync")
     if spec.max_episode_steps is None and gym.spec(spec.id).max_episode_steps is not None:
@@ -58,4 +78,4 @@ def make(spec: EnvSpec, n_envs: int, render_mode: str | None = None) -> VectorEn
     spec = copy.deepcopy(spec)
     spec.vector_entry_point = same_as_copies(spec) or spec.vector_entry_point
     keywords: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
-    return gym.make_vec(spec, n_envs, "vector_entry_point", **keywords)
+    return views.of_vector(gym.make_vec(spec, n_envs, "vector_entry_point", **keywords))
