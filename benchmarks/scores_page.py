@@ -18,7 +18,7 @@ seed); of a single seed ± its standard deviation over episodes. Peers: mean ± 
 agent, as RL Baselines3 Zoo reports it, on its version of the environment. Reached: seeds whose mean is the peers' or
 more, or short of it by less than two standard errors of the difference. The running statistics that normalize rewards
 and observations were mended on 2026-11-28: older rows of settings with `normalize_observation` or `normalize_reward`
-were trained before that.
+were trained before that. Seconds of training are of whatever machine there was, some of them with other work beside it.
 """
 COLUMNS = ("algorithm", "engine", "steps", "seeds", "score", "peers", "reached", "seconds a seed", "measured")
 
