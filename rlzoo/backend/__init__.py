@@ -101,7 +101,7 @@ class Engine:
             return self.module.compile(function, device, donate)
 
         def run(*arguments: Any) -> Any:
-            return function(*(tree.map(lambda leaf: self.module.asarray(leaf, device), x) for x in arguments))
+            return function(*tree.map(self.asarray, arguments))
 
         return run
 
@@ -110,6 +110,10 @@ class Engine:
         """How many threads a compiled function last ran with: all the process may have, unless its engine chooses."""
         available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return getattr(compiled, "threads", available)
+
+    def asarray(self, x: Any) -> Any:
+        """An array, NumPy's or this engine's, as this engine's on its device; it may share the memory."""
+        return self.module.asarray(x, self.device)
 
     def view(self, x: Any) -> np.ndarray:
         """An array, NumPy's or this engine's, mostly in the memory that it has: to be read before the next call."""

@@ -12,7 +12,10 @@ import numpy as np
 from rlzoo.backend import numpy as numpy_backend
 from rlzoo.backend import tree
 
-_HOMES = {"torch": "torch", "tensorflow": "tensorflow", "mindspore": "mindspore", "jax": "jax", "jaxlib": "jax"}
+_HOMES = {  # package → backend
+    "numpy": "numpy", "torch": "torch", "tensorflow": "tensorflow", "mindspore": "mindspore", "jax": "jax",
+    "jaxlib": "jax",
+}  # fmt: skip
 _NUMPY_TYPES = (np.ndarray, float, int, bool, np.float32, np.float64, np.int32, np.int64, np.bool_)
 _MIXED = ("torch", "tensorflow", "mindspore")  # whose own functions do not take NumPy's arrays beside theirs
 _MODULES: dict[type, Any] = dict.fromkeys(_NUMPY_TYPES, numpy_backend)
@@ -48,11 +51,8 @@ def _module(name: str) -> Any:
 def _backend_of_type(kind: type) -> Any:
     for parent in kind.__mro__:
         home = parent.__module__
-        if home == "rlzoo.backend.recorder":
-            name = "recorder"
-        else:
-            name = _HOMES.get(home.partition(".")[0], "numpy" if home.partition(".")[0] == "numpy" else "")
-        if name:
+        name = "recorder" if home == "rlzoo.backend.recorder" else _HOMES.get(home.partition(".")[0])
+        if name is not None:
             _MODULES[kind] = _module(name)
             return _MODULES[kind]
     raise TypeError(f"ops act on arrays of numpy, torch, tensorflow, mindspore or jax, not on {kind.__name__}")

@@ -1,8 +1,8 @@
 """Records what a function does to arrays, as a straight-line program, while NumPy runs it.
 
 Engines that cannot compile our Python (MindSpore parses source, torch needs a compiler) are handed this program
-instead; exporters read it too. Ordinary Python (classes, dicts, loops) disappears in the recording, and shapes come for
-free, since NumPy really computes. Values inside gradients and folds are computed for their shapes only.
+instead. Ordinary Python (classes, dicts, loops) disappears in the recording, and shapes come for free, since NumPy
+really computes. Values inside gradients and folds are computed for their shapes only.
 """
 
 from __future__ import annotations
@@ -239,9 +239,9 @@ def fold(step, carry, inputs, constants):
         tree.unflatten(constant_structure, [body.input(leaf.value) for leaf in fixed]),
     )
     leaves, output_structure = tree.flatten(output)
-    after, after_structure = tree.flatten(new)
-    if after_structure != carry_structure or [value_of(x).shape for x in after] != [x.shape for x in carried]:
-        raise TypeError("a fold's step must return a carry of the structure and shapes it was given")
+    after = tree.flatten(new)[0]  # of the carry's structure, as `checks.step` has seen
+    if [value_of(x).shape for x in after] != [x.shape for x in carried]:
+        raise TypeError("a fold's step must return a carry of the shapes it was given")
     body.outputs = [body.output(leaf) for leaf in (*after, *leaves)]
     length = len(scanned[0])
     values = [leaf.value for leaf in carried] + [np.stack([value_of(leaf)] * length) for leaf in leaves]

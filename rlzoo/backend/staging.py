@@ -84,7 +84,7 @@ def largest_product(program: Program) -> int:
             sizes.append(instruction.outputs[0].value.size * value_of(instruction.arguments[0]).shape[-1])
         if instruction.op == "conv2d":
             sizes.append(instruction.outputs[0].value.size * math.prod(value_of(instruction.arguments[1]).shape[:3]))
-    return sorted(sizes)[-1]
+    return max(sizes)
 
 
 def _read(piece: Any) -> Iterator[Node]:

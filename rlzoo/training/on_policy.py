@@ -86,7 +86,7 @@ class OnPolicyAgent(Agent):
         try:
             self._behaviour = self.flat.copy() if ahead else None
             if ahead:  # the state belongs to the update: images are acted on by parameters of their own
-                self.state = {"parameters": self.engine.module.asarray(self._behaviour, self.engine.device)}
+                self.state = {"parameters": self.engine.asarray(self._behaviour)}
                 self._collect()
         finally:  # also where collecting was interrupted: what was learned is kept
             with self.profile("update"), self.whole:
