@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rlzoo.errors import UserError
+from rlzoo.training.profile import Profile
 
 LATER = ("success_rate", "evaluation_success_rate")  # which few environments tell, and none before an episode ends
 
@@ -146,8 +147,8 @@ class TensorBoardLogger:
     def write(self, record: dict[str, Any]) -> None:
         for name, value in record.items():
             if name != "steps":
-                scalar = self.scalar(name.replace("time_", "time/"), float(value))
-                self._add(int(record["steps"]), summary=scalar)
+                tag = name.replace("_", "/", 1) if name in Profile.columns else name
+                self._add(int(record["steps"]), summary=self.scalar(tag, float(value)))
 
     def _add(self, step: int, **what: Any) -> None:
         self.writer.add_event(self.event(wall_time=time.time(), step=step, **what))

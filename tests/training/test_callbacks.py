@@ -10,12 +10,13 @@ import gymnasium as gym
 import pytest
 from counting import Counting
 from engines import require
+from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 from tiny_agents import make
 
 from rlzoo import PPO, UserError
 from rlzoo.training import acting
 from rlzoo.training.callbacks import Callback, Evaluate, Every, StopTraining
-from rlzoo.training.loggers import CSVLogger
+from rlzoo.training.loggers import CSVLogger, TensorBoardLogger
 from rlzoo.training.progress import ProgressLine
 
 require("torch")
@@ -280,6 +281,14 @@ def test_a_csv_gets_a_column_of_success_when_it_is_first_told_of(tmp_path):
         "steps,loss,success_rate,evaluation_success_rate", "10,0.5,,", "20,1,0.25,", "30,2,,", "40,3,0.5,1",
     ]  # fmt: skip
     assert [file.name for file in tmp_path.iterdir()] == ["metrics.csv"]
+
+
+def test_tensorboard_groups_the_shares_of_time_and_names_all_else_as_it_is_named(tmp_path):
+    logger = TensorBoardLogger(tmp_path / "tensorboard", 0)
+    logger.write({"steps": 1, "time_env": 0.5, "lap_time_best": 2.0, "time_to_goal": 3.0})
+    logger.close()
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert events.Tags()["tensors"] == ["time/env", "lap_time_best", "time_to_goal"]
 
 
 def test_metrics_that_have_no_name_are_said_to_have_none(monkeypatch):
