@@ -24,6 +24,13 @@ class Transition(NamedTuple):
     observation: Any
 
 
+def firsts(done: np.ndarray | None, valid: np.ndarray | None) -> np.ndarray | None:
+    """Where the step after one with this `done` and `valid` is an episode's first, `[N]` bool; None where none is."""
+    if valid is None:
+        return done
+    return ~valid if done is None else done | ~valid
+
+
 class Stepper:
     """Steps a vector environment and tells what happened in the same words for every autoreset mode.
 
@@ -52,6 +59,7 @@ class Stepper:
         return observation if self.space is None else _in_order(observation, self.space)
 
     def step(self, action: np.ndarray) -> Transition:
+        """Take the environment's actions `[N, *action]`; raises ValueError where no final observation was given."""
         observation, reward, terminated, truncated, info = self.env.step(action)
         try:
             done = terminated | truncated

@@ -13,7 +13,7 @@ import numpy as np
 
 from rlzoo.backend import tree
 from rlzoo.buffers import RolloutBuffer
-from rlzoo.envs import Outcome, Stepper, insides, name_of
+from rlzoo.envs import Outcome, Stepper, firsts, insides, name_of
 from rlzoo.errors import UserError
 from rlzoo.policies import Trunk
 from rlzoo.policies.normalizers import ObservationNormalizer, RewardNormalizer
@@ -187,8 +187,7 @@ class Collector:
                 done.append((t, ended))
                 if self.stepper.outcome is not None:
                     told[t] = self.stepper.outcome
-            if ended is not None or valid is not None:
-                first = _either(ended, valid)
+            if (first := firsts(ended, valid)) is not None:
                 self.exploration.reset(first)
                 if memory is not None:
                     memory.reset(first)
@@ -259,10 +258,3 @@ def _floats(observation: Any) -> list[np.ndarray]:
 
 def _same(observation: Any) -> Any:
     return observation
-
-
-def _either(ended: np.ndarray | None, valid: np.ndarray | None) -> np.ndarray:
-    """Where the next step is a first: the episode ended, or the environment spent the step on a reset."""
-    if valid is None or ended is None:
-        return ~valid if ended is None else ended  # type: ignore[operator]
-    return ended | ~valid

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from rlzoo.envs import Stepper
+from rlzoo.envs import Stepper, firsts
 
 APART = 2**31  # what tells the seeds of evaluation and of `act` from those of learning
 CHOOSING = APART + 1  # the same for evaluation while an agent learns, by which it may be chosen
@@ -80,9 +80,7 @@ def evaluate(act: Callable[[Any, np.ndarray | None], np.ndarray], env: VectorEnv
     first: np.ndarray | None = np.ones(n, np.bool_)
     while any(len(done) < quota for done, quota in zip(returns, share, strict=True)):
         step = stepper.step(act(observation, first))
-        observation, first = step.observation, step.done
-        if step.valid is not None:
-            first = ~step.valid if first is None else first | ~step.valid
+        observation, first = step.observation, firsts(step.done, step.valid)
         running += step.reward if step.valid is None else np.where(step.valid, step.reward, 0.0)
         length += 1 if step.valid is None else step.valid
         done = step.done
