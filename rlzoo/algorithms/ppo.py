@@ -91,15 +91,15 @@ class PPO(ActorCriticAgent):
         `behaviour` are the parameters that collected the rollout, where those are not the state's.
         """
         batch, explained_variance = self.advantages(state["parameters"], rollout, behaviour)
-        fixed = {name: state[name] for name in state if name == "penalty"}
+        penalty = {"penalty": state["penalty"]} if self.penalizes else {}
         learned = {name: state[name] for name in ("parameters", "optimizer")}
         carry = {"state": learned, "going": 0.0 * scalars["learning_rate"] + 1.0}
-        constants = {"batch": batch, "scalars": scalars | fixed}
+        constants = {"batch": batch, "scalars": scalars | penalty}
         carry, metrics = ops.fold(self.minibatch_step, carry, minibatches, constants)
         metrics = ops.concat([ops.mean(metrics, 0), ops.reshape(explained_variance, (1,))])
         if self.penalizes:
-            fixed = {"penalty": self.adapted(state["penalty"], self.drift(carry["state"]["parameters"], batch))}
-        return carry["state"] | fixed, metrics
+            penalty = {"penalty": self.adapted(state["penalty"], self.drift(carry["state"]["parameters"], batch))}
+        return carry["state"] | penalty, metrics
 
     def drift(self, parameters: Array, batch: dict[str, Any]) -> Array:
         """The mean KL divergence, over a rollout, from the policy that collected it."""

@@ -13,12 +13,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from rlzoo.backend import ops, tree
 from rlzoo.nn import Adam
 from rlzoo.nn.losses import valid_mean
-from rlzoo.nn.schedules import Schedule, Scheduled
+from rlzoo.nn.schedules import Schedule, Scheduled, ScheduledAbove0
 from rlzoo.training.actor_critic import ActorCriticAgent, ActorCriticConfig, within_a_rollout
 
 Array = Any
@@ -29,7 +29,7 @@ class TRPOConfig(ActorCriticConfig):
 
     learning_rate: Scheduled = Schedule(1e-3, 1e-3)
     """Adam's step size for the critic; a schedule such as linear(1e-3, 0) is allowed."""
-    target_kl: Scheduled = Schedule(0.01, 0.01)
+    target_kl: ScheduledAbove0 = Schedule(0.01, 0.01)
     """The trust region: the KL divergence that an update may reach (δ of eq. 14); a schedule is allowed."""
     cg_steps: int = Field(15, ge=1)
     """Conjugate gradient steps towards the natural direction."""
@@ -43,13 +43,6 @@ class TRPOConfig(ActorCriticConfig):
     """Passes over each rollout that fit the critic."""
     batch_size: int = Field(128, ge=2)
     """Steps in a minibatch of the critic."""
-
-    @field_validator("target_kl")
-    @classmethod
-    def _positive(cls, value: Schedule) -> Schedule:
-        if value.start <= 0.0 or value.end < 0.0:
-            raise ValueError("a trust region is greater than 0; it may shrink to 0")
-        return value
 
     @model_validator(mode="after")
     def _batches(self) -> TRPOConfig:
@@ -90,12 +83,12 @@ class TRPO(ActorCriticAgent):
         direction = self.conjugate_gradient(flat, -gradient, batch)
         curvature = ops.sum(direction * self.fisher_product(flat, direction, batch))
         length = ops.sqrt(2.0 * scalars["target_kl"] / ops.maximum(curvature, 1e-8))  # appendix C
-        flat, length, kl, reached = self.line_search(flat, length * direction, loss, batch, scalars)
+        flat, share, kl, reached = self.line_search(flat, length * direction, loss, batch, scalars)
 
         carry = {"parameters": flat, "optimizer": state["optimizer"]}
         constants = {"batch": rows, "scalars": scalars}
         carry, value_loss = ops.fold(self.critic_step, carry, minibatches, constants)
-        return carry, ops.stack([reached, kl, length, entropy, ops.mean(value_loss), explained_variance])
+        return carry, ops.stack([reached, kl, share, entropy, ops.mean(value_loss), explained_variance])
 
     # ---- the policy --------------------------------------------------------------------------------------------------
     def surrogate(self, params: Any, batch: dict[str, Any]) -> tuple[Array, Array]:
@@ -123,7 +116,8 @@ class TRPO(ActorCriticAgent):
             return {"x": x + alpha * p, "residual": residual, "p": residual + beta * p, "square": after}, None
 
         carry = {"x": ops.zeros_like(b), "residual": b, "p": b, "square": ops.sum(b * b)}
-        carry, _ = ops.fold(step, carry, self._count(self.config.cg_steps, b), {"flat": flat, "batch": batch})
+        times = self._powers(1.0, self.config.cg_steps, b)
+        carry, _ = ops.fold(step, carry, times, {"flat": flat, "batch": batch})
         return carry["x"]
 
     def line_search(
@@ -147,14 +141,14 @@ class TRPO(ActorCriticAgent):
             new = {"flat": candidate, "share": share, "kl": kl, "reached": reached}
             return {name: ops.where(ops.greater(good, 0.5), new[name], carry[name]) for name in carry}, None
 
-        shares = self._count(self.config.line_search_steps, full, self.config.line_search_shrink)
+        shares = self._powers(self.config.line_search_shrink, self.config.line_search_steps, full)
         carry = {"flat": flat, "share": 0.0 * loss, "kl": 0.0 * loss, "reached": loss}
         constants = {"flat": flat, "full": full, "loss": loss, "batch": batch, "scalars": scalars}
         carry, _ = ops.fold(attempt, carry, shares, constants)
         return carry["flat"], carry["share"], carry["kl"], carry["reached"]
 
     @staticmethod
-    def _count(n: int, like: Array, factor: float = 1.0) -> Array:
+    def _powers(factor: float, n: int, like: Array) -> Array:
         """factor⁰, factor¹, …, factorⁿ⁻¹."""
         return ops.asarray(np.float32(factor) ** np.arange(n, dtype=np.float32), like)
 

@@ -83,7 +83,7 @@ def _at_least_0(value: Schedule) -> Schedule:
 
 def _above_0(value: Schedule) -> Schedule:
     if value.start <= 0.0 or value.end < 0.0:
-        raise ValueError("a number greater than 0, where a schedule may end at 0")
+        raise ValueError("it must be greater than 0; a schedule's end, at least 0")
     return value
 
 
