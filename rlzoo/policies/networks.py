@@ -56,7 +56,7 @@ class StochasticPolicy(Policy):
         if self.sde_every is not None:
             hidden, mean = self.hidden_and_mean(params, features)
             sample = sde.explored(mean, hidden, params["log_std"], noise)
-            return (self.head.distribution.mode((sample, None))), features.memory
+            return self.head.distribution.mode((sample, None)), features.memory
         return self.head.distribution.sample(self.parameters_of_action(params, features), noise), features.memory
 
     def hidden_and_mean(self, params: Params, features: Features) -> tuple[Array, Array]:

@@ -11,6 +11,7 @@ from gymnasium import spaces
 from rlzoo.errors import UserError
 from rlzoo.policies.spaces import is_numbers, parts_of
 
+FARTHEST = 10.0  # deviations at which what is normalized is clipped
 TRIFLE = 1e-12  # added to variances: far below that of minute returns, and above what rounding makes of a constant
 
 
@@ -47,10 +48,9 @@ class ObservationNormalizer:
     """Numbers shifted and scaled to zero mean and unit variance, clipped at ±10. Of a Dict or Tuple, each part that is
     numbers; whatever is not (pixels, choices, masks) stays as it is."""
 
-    def __init__(self, space: spaces.Space, clip: float = 10.0):
-        self.clip = clip
+    def __init__(self, space: spaces.Space):
         parts = parts_of(space) or {}
-        self.parts = {key: ObservationNormalizer(part, clip) for key, part in parts.items()}
+        self.parts = {key: ObservationNormalizer(part) for key, part in parts.items()}
         self.is_dict = isinstance(space, spaces.Dict)
         self.moments = RunningMoments(space.shape or ()) if is_numbers(space) else None
 
@@ -75,7 +75,7 @@ class ObservationNormalizer:
         mean, deviation = self.moments.mean, np.sqrt(self.moments.variance + TRIFLE)
         if observation.dtype == np.float32:  # a batch of the replay: in its own precision in a quarter of the time
             mean, deviation = mean.astype(np.float32), deviation.astype(np.float32)
-        return _within((observation - mean) / deviation, self.clip)
+        return _clipped((observation - mean) / deviation)
 
     def arrays(self) -> dict[str, Any]:
         """What a checkpoint holds of it."""
@@ -94,8 +94,8 @@ class ObservationNormalizer:
 class RewardNormalizer:
     """Rewards divided by the standard deviation of the running discounted return, clipped at ±10."""
 
-    def __init__(self, n_envs: int, gamma: float, clip: float = 10.0):
-        self.moments, self.running, self.gamma, self.clip = RunningMoments(()), np.zeros(n_envs), gamma, clip
+    def __init__(self, n_envs: int, gamma: float):
+        self.moments, self.running, self.gamma = RunningMoments(()), np.zeros(n_envs), gamma
 
     def update(self, reward: np.ndarray, done: np.ndarray | None, valid: np.ndarray | None = None) -> None:
         """Take in one step's rewards `[N]`.
@@ -109,7 +109,7 @@ class RewardNormalizer:
 
     def __call__(self, reward: np.ndarray) -> np.ndarray:
         """Rewards by the present deviation, float32; does not change it."""
-        return _within(reward / math.sqrt(self.moments.variance + TRIFLE), self.clip)
+        return _clipped(reward / math.sqrt(self.moments.variance + TRIFLE))
 
     def arrays(self) -> dict[str, Any]:
         """What a checkpoint holds of it."""
@@ -119,10 +119,10 @@ class RewardNormalizer:
         self.moments.restore(arrays)
 
 
-def _within(x: np.ndarray, limit: float) -> np.ndarray:
-    """x held between ± limit, float32. It is written over."""
-    np.maximum(x, -limit, out=x)
-    return np.minimum(x, limit, out=x).astype(np.float32, copy=False)
+def _clipped(x: np.ndarray) -> np.ndarray:
+    """x held between ±10, float32. It is written over."""
+    np.maximum(x, -FARTHEST, out=x)
+    return np.minimum(x, FARTHEST, out=x).astype(np.float32, copy=False)
 
 
 def normalizers(space: spaces.Space, config: Any) -> dict[str, Any]:
