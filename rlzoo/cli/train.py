@@ -51,11 +51,13 @@ def train(
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with the run in this folder.")] = None,
 ) -> None:
     """Train an agent in an environment, or go on with a run."""
+    from rlzoo.training.run import Run
+
     if resume is None:
         _check_evaluations(eval_every, stop_at)
         hyperparameters = settings_of(settings, config, steps=steps, n_envs=n_envs)
         agent = _new_agent(algo, env, backend, device, seed, eager, hyperparameters)
-        with _new_run(out, agent, context.obj, eval_every=eval_every, stop_at=stop_at) as run:
+        with Run.create(out, agent, context.obj, eval_every=eval_every, stop_at=stop_at) as run:
             _learn(agent, run, None, eval_every, stop_at, quiet, is_new=True)
     else:
         keeps = {
@@ -64,7 +66,7 @@ def train(
             "seed": ("--seed", seed),
         }
         fixed = {"--set": settings, "--config": config, "--n-envs": n_envs, "--out": out}
-        with _open_run(resume) as run:
+        with Run.open(resume) as run:
             _check_unchanged(run, keeps, fixed)
             eval_every = run.option("eval_every") if eval_every is None else eval_every
             stop_at = run.option("stop_at") if stop_at is None else stop_at
@@ -123,19 +125,7 @@ def _check_learns(agent: Any) -> None:
         raise UserError(f"backend {agent.engine.name!r} acts but does not learn: {mend}")
 
 
-def _new_run(out: Path | None, agent: Any, command: list[str], **options: Any) -> Any:
-    from rlzoo.training.run import Run
-
-    return Run.create(out, agent, command, **options)
-
-
 # ---- going on with a run ---------------------------------------------------------------------------------------------
-def _open_run(folder: Path) -> Any:
-    from rlzoo.training.run import Run
-
-    return Run.open(folder)
-
-
 def _check_unchanged(run: Any, keeps: dict[str, tuple[str, Any]], fixed: dict[str, Any]) -> None:
     """Raises UserError if an option contradicts what the run was made with."""
     from rlzoo.cli.agents import quoted

@@ -149,11 +149,12 @@ class Agent(Actor, ABC):
         elif self.steps >= self.total_steps:
             budget = self.config.steps
             self.total_steps = budget if self.steps < budget else self.steps + budget
+        callbacks = checked(callbacks)
         if progress:
             from rlzoo.training.progress import ProgressLine
 
-            callbacks = [*checked(callbacks), ProgressLine()]
-        self._callbacks = checked(callbacks)
+            callbacks = [*callbacks, ProgressLine()]
+        self._callbacks = callbacks
         self.profile.start(self.steps)
         self._logged_at = self._checkpoint_at = self.steps
         with one_blas_thread(), self.whole.watched(), ExitStack() as ends:
