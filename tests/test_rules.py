@@ -26,7 +26,7 @@ BELOW = {  # the rooms that each room may import; `errors` and the package itsel
     "backend": set(),
     "nn": {"backend"},
     "policies": {"backend", "nn"},
-    "buffers": {"backend", "nn"},
+    "buffers": {"backend"},
     "envs": set(),
     "training": {"backend", "nn", "policies", "buffers", "envs", "hyperparams"},
     "algorithms": {"backend", "nn", "policies", "buffers", "envs", "training"},
@@ -185,7 +185,7 @@ def test_every_hyperparameter_is_documented(algorithm):
 
 
 def public(module):
-    """(name, object) of the public classes and functions that a module defines, and of their public methods."""
+    """(name, object) of the public classes and functions that a module defines."""
     for name, value in vars(module).items():
         if name.startswith("_") or getattr(value, "__module__", None) != module.__name__:
             continue

@@ -28,6 +28,14 @@ def indices(where: Any) -> np.ndarray:
     return np.arange(where.start, where.stop) if isinstance(where, slice) else where
 
 
+def check_rows(name: str, rows: np.ndarray, size: int) -> None:
+    """Raises ValueError unless what a checkpoint calls `name` are some of the first `size` rows, in order."""
+    if rows.ndim != 1 or rows.dtype != np.int64:
+        raise ValueError(f"replay {name} is {rows.dtype} {rows.shape}, not rows")
+    if len(rows) and not (rows[0] >= 0 and rows[-1] < size and (np.diff(rows) > 0).all()):
+        raise ValueError(f"replay {name} is not of rows in order")
+
+
 class Apart:
     """Values of rows, in a pool that grows with how many have one."""
 
@@ -72,3 +80,8 @@ class Apart:
         places = self.place[rows]
         self.free += places[places >= 0].tolist()
         self.place[rows] = -1
+
+    def restore(self, rows: np.ndarray, values: np.ndarray) -> None:
+        """Give values to these rows, and take those of all others away."""
+        self.release(np.arange(len(self.place)))
+        self.keep(rows, values)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rlzoo.buffers.apart import Apart, LookedUp, indices
+from rlzoo.buffers.apart import Apart, LookedUp, check_rows, indices
 
 
 class Following(LookedUp):
@@ -64,14 +64,12 @@ class Following(LookedUp):
         """
         values, newest = arrays[name], (position - 1 - np.arange(min(self.n_envs, size))) % self.capacity
         rows = arrays[rows_of(name)] if rows_of(name) in arrays else np.arange(size)  # else of all, as it once was
-        if rows.ndim != 1 or rows.dtype != np.int64 or not np.isin(newest, rows).all():
+        check_rows(rows_of(name), rows, size)
+        if not np.isin(newest, rows).all():
             raise ValueError(f"replay {rows_of(name)} does not name the newest rows")
-        if len(rows) and not (rows[0] >= 0 and rows[-1] < size and (np.diff(rows) > 0).all()):
-            raise ValueError(f"replay {rows_of(name)} is not of rows in order")
         if values.shape != (len(rows), *self.shape[1:]) or values.dtype != self.dtype:
             raise ValueError(f"replay {name} is {values.dtype} {values.shape}, not {self.dtype} {self.shape[1:]}")
-        self.apart.release(np.arange(self.capacity))
-        self.apart.keep(rows, values)
+        self.apart.restore(rows, values)
 
 
 def rows_of(name: str) -> str:

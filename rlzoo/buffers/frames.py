@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rlzoo.buffers.apart import Apart, LookedUp, indices
+from rlzoo.buffers.apart import Apart, LookedUp, check_rows, indices
 
 
 class Frames(LookedUp):
@@ -86,15 +86,11 @@ class Frames(LookedUp):
         self._check(name, values, size)
         found = {age: (arrays[_rows(name, age)], arrays[_older(name, age)]) for age in self.older}
         for age, (rows, frames) in found.items():
-            if rows.ndim != 1 or rows.dtype != np.int64:
-                raise ValueError(f"replay {_rows(name, age)} is {rows.dtype} {rows.shape}, not rows")
-            if len(rows) and not (rows[0] >= 0 and rows[-1] < size and (np.diff(rows) > 0).all()):
-                raise ValueError(f"replay {_rows(name, age)} is not of rows in order")
+            check_rows(_rows(name, age), rows, size)
             self._check(_older(name, age), frames, len(rows))
         self.newest[:size] = values
         for age, (rows, frames) in found.items():
-            self.older[age].release(np.arange(self.capacity))
-            self.older[age].keep(rows, frames)
+            self.older[age].restore(rows, frames)
 
     def _check(self, name: str, frames: np.ndarray, n: int) -> None:
         if frames.shape != (n, *self.newest.shape[1:]) or frames.dtype != self.dtype:

@@ -2,7 +2,7 @@
 
 A distribution is a static specification; what the network puts out (`[N, size]`, plus a log standard deviation for the
 Gaussians) is passed to its methods. Actions are `[N, *action]`; log-probabilities, entropies and `kl(old, new)`, the
-divergence of a new distribution from the old, are `[N]`, in nats.
+divergence of a new distribution from the old, are `[N]`, in nats. `Categorical` says of each method what it is for.
 """
 
 from __future__ import annotations
@@ -27,25 +27,32 @@ class Categorical:
 
     @property
     def size(self) -> int:
+        """How many numbers the network puts out for an action."""
         return self.count
 
     def noise(self, rng: np.random.Generator, batch: tuple[int, ...]) -> np.ndarray:
+        """What `sample` takes, `[*batch, size]`: here Gumbels."""
         return rng.gumbel(size=(*batch, self.count)).astype(np.float32)
 
     def sample(self, logits: Array, noise: Array) -> Array:
-        return ops.argmax(logits + noise)  # the Gumbel-max trick
+        """An action drawn, which the noise `[N, size]` alone decides: here by the Gumbel-max trick."""
+        return ops.argmax(logits + noise)
 
     def mode(self, logits: Array) -> Array:
+        """The most probable action."""
         return ops.argmax(logits)
 
     def log_prob(self, logits: Array, action: Array) -> Array:
+        """log π(a), of a density where actions are continuous."""
         return ops.sum(ops.log_softmax(logits) * ops.one_hot(action, self.count), -1)
 
     def entropy(self, logits: Array) -> Array:
+        """−E[log π(a)]."""
         log_probs = ops.log_softmax(logits)
         return -ops.sum(ops.exp(log_probs) * log_probs, -1)
 
     def kl(self, old: Array, new: Array) -> Array:
+        """KL(old ‖ new) = E[log π_old(a) − log π_new(a)] with a from the old."""
         log_probs, change = ops.log_softmax(old), old - new  # log_softmax has no second derivative on every engine
         normalizers = ops.logsumexp(new) - ops.logsumexp(old)
         return ops.sum(ops.exp(log_probs) * change, -1) + normalizers

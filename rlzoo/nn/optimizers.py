@@ -43,9 +43,11 @@ class Optimizer:
     weight_decay: float = 0.0
 
     def init(self, flat: np.ndarray) -> State:
+        """The state before the first step from a vector `[P]`: NumPy arrays, of its type."""
         raise NotImplementedError
 
     def update(self, flat: Array, gradient: Array, state: State, learning_rate: Array) -> tuple[Array, State]:
+        """The next vector and state; `flat` and `gradient` are `[P]`, the learning rate is one number."""
         if self.max_grad_norm is not None:
             gradient = clip_by_norm(gradient, self.max_grad_norm)
         return self.step(flat, gradient, state, learning_rate)

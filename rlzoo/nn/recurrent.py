@@ -21,6 +21,7 @@ class RecurrentCell(Layer):
     units: int
 
     def initial_state(self, batch: int) -> Any:
+        """Zeros for the state before the first step of `batch` sequences: NumPy arrays `[batch, units]`."""
         raise NotImplementedError
 
     def of_input(self, params: Params, x: Array) -> Any:

@@ -43,6 +43,7 @@ class StochasticPolicy(Policy):
     actor: Layer
 
     def parameters_of_action(self, params: Params, features: Features) -> Any:
+        """What the head's distribution takes: logits, or mean and log standard deviation."""
         raise NotImplementedError
 
     def noise(self, rng: np.random.Generator, batch: tuple[int, int]) -> Any:
@@ -109,7 +110,6 @@ class ActorCritic(StochasticPolicy):
         return params | {"critic": self.critic.init(rng, shape)}
 
     def parameters_of_action(self, params: Params, features: Features) -> Any:
-        """What the distribution takes: logits, or mean and log standard deviation."""
         if self.sde_every is not None:
             hidden, mean = self.hidden_and_mean(params, features)
             return mean, sde.log_deviation(hidden, params["log_std"])
