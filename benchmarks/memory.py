@@ -19,7 +19,7 @@ from rlzoo.training.callbacks import Every
 
 def resident_mib() -> float:
     """What the process holds in memory now (Linux)."""
-    fields = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
+    fields = dict(line.split(":") for line in Path("/proc/self/status").read_text("utf-8").splitlines() if ":" in line)
     return int(fields["VmRSS"].split()[0]) / 1024
 
 

@@ -225,7 +225,7 @@ def machine(peers_python: str) -> dict[str, Any]:
     code = f"import importlib.metadata as m; print(*(m.version(name) for name in {peer_names}))"
     peers = subprocess.run([peers_python, "-c", code], capture_output=True, text=True).stdout.split()
     info = Path("/proc/cpuinfo")
-    models = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
+    models = [line for line in info.read_text("utf-8").splitlines() if line.startswith("model name")] if info.exists() else []
     cpu = models[0].split(":")[1].strip() if models else platform.processor()
     return {
         "date": today(), "cpu": cpu, "cores": os.cpu_count(),

@@ -144,12 +144,12 @@ class Agent(Actor, ABC):
         if not self.engine.learns:
             raise UserError(f"{self.engine.name} acts but does not learn: load the agent with backend='auto'")
         self.engine.check_process()
+        callbacks = checked(callbacks)
         if steps is not None:
             self.total_steps = self.steps + whole_number("steps", steps)
         elif self.steps >= self.total_steps:
             budget = self.config.steps
             self.total_steps = budget if self.steps < budget else self.steps + budget
-        callbacks = checked(callbacks)
         if progress:
             from rlzoo.training.progress import ProgressLine
 

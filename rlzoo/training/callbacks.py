@@ -24,7 +24,7 @@ class Callback:
         """After each learning phase; `agent.steps` has advanced by at least one step of each environment."""
 
     def on_log(self, agent: Any, record: dict[str, float]) -> None:
-        """A row of metrics, before `on_steps` of the same phase."""
+        """A row of metrics: before `on_steps` of the same phase, or in it what a callback gave to `agent.log`."""
 
     def on_checkpoint(self, agent: Any) -> None:
         """At a checkpoint, after `on_steps`: all that the next step depends on can be saved now.
@@ -37,7 +37,10 @@ class Callback:
 
 
 class StopTraining(Exception):
-    """Raised in a callback to end training early, once the other callbacks have been told of the same event."""
+    """Raised in a callback to end training early, once the other callbacks have been told of the same event.
+
+    In `on_start` it ends before training begins for this callback and those after it: they are not told of an end.
+    """
 
 
 def checked(callbacks: Any) -> Sequence[Callback]:

@@ -205,6 +205,13 @@ def test_what_is_no_list_of_callbacks(callbacks):
         agent_of().learn(callbacks=callbacks)
 
 
+def test_a_mistake_leaves_the_budget_as_it_was():
+    agent = agent_of(steps=60)
+    with pytest.raises(UserError):
+        agent.learn(20, callbacks=[print])
+    assert agent.learn().steps == 60
+
+
 @pytest.mark.parametrize("kind", ["ppo", "dqn", "sac"])
 def test_interrupted_in_the_middle_of_a_step_an_agent_is_still_good(kind, tmp_path, monkeypatch):
     agent = make(kind, "torch").learn(20)
