@@ -81,7 +81,7 @@ def _first(row: dict[str, Any]) -> str:
 
 
 def _solve(rows: dict[str, Any]) -> list[str]:
-    slowest = rows["sb3"]["median_seconds"]
+    reference = rows["sb3"]["median_seconds"]
     lines = [
         "## From the command to CartPole-v1 solved", "",
         "The whole process, imports and compiling included: `rlzoo train` with PPO, an evaluation of 20 episodes every",
@@ -94,7 +94,7 @@ def _solve(rows: dict[str, Any]) -> list[str]:
     for name, row in rows.items():
         each = ", ".join(f"{s:.1f}" for s in row["seconds"])
         steps = ", ".join(f"{s:,}" for s in row["steps"])
-        share = row["median_seconds"] / slowest
+        share = row["median_seconds"] / reference
         lines.append(f"| {name} | {row['median_seconds']:.1f} | {share:.2f} | {each} | {steps} |")
     return lines
 

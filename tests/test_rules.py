@@ -14,6 +14,7 @@ import pytest
 
 import rlzoo
 from rlzoo.algorithms import ALGORITHMS, find
+from rlzoo.backend import ENGINES
 
 ROOT = Path(rlzoo.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
@@ -21,7 +22,7 @@ FRAMEWORKS = {
     "jax", "jaxlib", "flax", "optax", "torch", "tensorflow", "keras", "mindspore", "numba", "cupy", "onnx",
     "onnxruntime",
 }  # fmt: skip
-BACKENDS = {"numpy", "jax", "torch", "tensorflow", "mindspore"}
+BACKENDS = {"numpy", *ENGINES}
 BELOW = {  # the rooms that each room may import; `errors` and the package itself are everybody's
     "backend": set(),
     "nn": {"backend"},
