@@ -115,7 +115,10 @@ class Agent(Actor, ABC):
 
     @abstractmethod
     def update(self, state: dict[str, Any], *data: Any) -> tuple[dict[str, Any], Any]:
-        """The compiled call: the next state, and the metrics as one vector in the order of `metrics`."""
+        """The compiled call: the next state, and what it reports, the metrics as one vector in the order of `metrics`.
+
+        Off-policy they are in a dict, as "metrics", beside what priorities are made of.
+        """
 
     @abstractmethod
     def phase(self) -> Any:
