@@ -81,7 +81,7 @@ def _first(row: dict[str, Any]) -> str:
 
 
 def _solve(rows: dict[str, Any]) -> list[str]:
-    reference = rows["sb3"]["median_seconds"]
+    reference = rows["sb3"].get("median_seconds")  # none where it failed
     lines = [
         "## From the command to CartPole-v1 solved", "",
         "The whole process, imports and compiling included: `rlzoo train` with PPO, an evaluation of 20 episodes every",
@@ -92,10 +92,13 @@ def _solve(rows: dict[str, Any]) -> list[str]:
         "", "| | median, s | of sb3 | each seed, s | steps |", "|---|---|---|---|---|",
     ]  # fmt: skip
     for name, row in rows.items():
+        if "error" in row:
+            lines.append(f"| {name} | failed: {row['error']} | | | |")
+            continue
         each = ", ".join(f"{s:.1f}" for s in row["seconds"])
         steps = ", ".join(f"{s:,}" for s in row["steps"])
-        share = row["median_seconds"] / reference
-        lines.append(f"| {name} | {row['median_seconds']:.1f} | {share:.2f} | {each} | {steps} |")
+        share = f"{row['median_seconds'] / reference:.2f}" if reference else ""
+        lines.append(f"| {name} | {row['median_seconds']:.1f} | {share} | {each} | {steps} |")
     return lines
 
 

@@ -144,8 +144,10 @@ def solving(engines: list[str], seeds: range, peers_python: str) -> dict[str, di
             row["seconds"].append(round(measured["seconds"], 2))
             row["steps"].append(int(steps[-1].replace(",", "")) if steps else None)
             print(f"solved, seed {seed}, {name}: {measured['seconds']:.1f} s, {row['steps'][-1]} steps", flush=True)
-    for row in found.values():
-        row["median_seconds"] = statistics.median(row["seconds"])
+    for name, row in found.items():
+        failed = [seed for seed, steps in zip(seeds, row["steps"], strict=True) if steps is None]
+        middle = {"median_seconds": statistics.median(row["seconds"])}
+        found[name] = {"error": f"seed {failed[0]} did not end"} if failed else row | middle
     return found
 
 
@@ -225,7 +227,8 @@ def machine(peers_python: str) -> dict[str, Any]:
     code = f"import importlib.metadata as m; print(*(m.version(name) for name in {peer_names}))"
     peers = subprocess.run([peers_python, "-c", code], capture_output=True, text=True).stdout.split()
     info = Path("/proc/cpuinfo")
-    models = [line for line in info.read_text("utf-8").splitlines() if line.startswith("model name")] if info.exists() else []
+    lines = info.read_text("utf-8").splitlines() if info.exists() else []
+    models = [line for line in lines if line.startswith("model name")]
     cpu = models[0].split(":")[1].strip() if models else platform.processor()
     return {
         "date": today(), "cpu": cpu, "cores": os.cpu_count(),

@@ -2,7 +2,7 @@
 
 from benchmarks.jobs import ON_A_GPU
 from benchmarks.report import page
-from benchmarks.speed import kept, run, summary
+from benchmarks.speed import kept, run, solving, summary
 
 
 def test_what_a_gpu_measured_is_on_the_page():
@@ -27,6 +27,20 @@ def test_what_a_gpu_measured_is_on_the_page():
 def test_without_one_the_page_says_so():
     report = {name: part for name, part in kept().items() if name != "gpu"}
     assert "not measured, no GPU at hand" in page(report)
+
+
+def test_who_fails_to_solve_is_not_the_fastest(monkeypatch):
+    def measured(command, any_output):
+        if "torch" in command and "102" in command:
+            return {"seconds": 0.5, "output": "error: backend 'torch' is not installed"}
+        return {"seconds": 4.0, "output": "10,240/100,000 steps · done" if "jax" in command else "20480 steps"}
+
+    monkeypatch.setattr("benchmarks.speed.run", measured)
+    found = solving(["jax", "torch"], range(101, 104), "python")
+    text = page(kept() | {"solve": found})
+    assert "| jax | 4.0 | 1.00 | 4.0, 4.0, 4.0 | 10,240, 10,240, 10,240 |" in text
+    assert "| torch | failed: seed 102 did not end | | | |" in text
+    assert "| jax | 4.0 |  | 4.0" in page(kept() | {"solve": found | {"sb3": {"error": "no such file"}}})
 
 
 def test_a_worker_sees_the_path_it_is_given(monkeypatch, tmp_path):
