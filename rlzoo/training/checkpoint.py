@@ -66,7 +66,7 @@ class Manifest(BaseModel):
 def save(agent: Any, path: str | Path, replay: bool = False, evaluation_return: float | None = None) -> Path:
     """Write a checkpoint of `agent` as the folder `path`; an older checkpoint there is replaced when this one is whole.
 
-    Raises UserError if `path` is something other than a checkpoint.
+    Of a link to an older one it is the link that is replaced. Raises UserError if `path` is something other than a checkpoint.
     """
     path = Path(path)
     try:
@@ -87,16 +87,23 @@ def save(agent: Any, path: str | Path, replay: bool = False, evaluation_return: 
         for name in (ARRAYS, MANIFEST):
             with open(beside / name, "rb") as file:
                 os.fsync(file.fileno())
-        if path.exists():
-            shutil.rmtree(old, ignore_errors=True)
+        if path.exists() or path.is_symlink():
+            _remove(old)
             os.replace(path, old)
         os.replace(beside, path)
-        for hidden in _hidden(old):
+        for hidden in [] if old.is_symlink() else _hidden(old):
             os.replace(hidden, path / hidden.name)
     except (OSError, SafetensorError) as error:
         raise UserError(f"cannot write checkpoint {path} ({error}); an older one there is untouched") from error
-    shutil.rmtree(old, ignore_errors=True)
+    _remove(old)
     return path
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder, or a link to one and nothing of what it leads to, as far as that can be done."""
+    if path.is_symlink():
+        path.unlink(missing_ok=True)
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _old(path: Path) -> Path:
