@@ -15,7 +15,7 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv, VectorWra
 
 from rlzoo.envs import atari, native
 from rlzoo.envs.masks import MaskedActions, MaskedActionsVector
-from rlzoo.envs.mistakes import check_entry_point, check_reset
+from rlzoo.envs.mistakes import check_entry_point, check_reset, check_spaces
 from rlzoo.envs.names import LIMIT, arguments_of, limit_in, name_of, spec_of
 from rlzoo.envs.stack import stacked
 from rlzoo.envs.sync import LeanSyncVectorEnv
@@ -104,6 +104,7 @@ def _viewed(
     limit: int | None = None,
 ) -> gym.Env:  # fmt: skip
     check_reset(env)
+    check_spaces(env)
     env = env if preprocessing is None else atari.preprocessed(env, limit)
     env = stacked(env, frame_stack) if frame_stack > 1 else env
     return MaskedActions(env) if action_masks else env
