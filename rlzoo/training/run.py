@@ -17,6 +17,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from rlzoo import __version__, envs
@@ -261,8 +262,13 @@ def _is_whole(path: Path) -> bool:
 
 def _write_json(path: Path, value: Any) -> None:
     beside = path.with_name(f".{path.name}.writing")
-    beside.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    beside.write_text(json.dumps(value, indent=1, default=_plain) + "\n", encoding="utf-8")
     os.replace(beside, path)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no form of: a number of NumPy's as a number, anything else, such as a path, as text."""
+    return value.item() if isinstance(value, np.generic) else str(value)
 
 
 def _claim(folder: Path) -> Path:
