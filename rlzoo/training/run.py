@@ -171,7 +171,11 @@ class Run(Callback):
 
     # ---- as a callback -----------------------------------------------------------------------------------------------
     def on_start(self, agent: Any) -> None:
-        """Raises UserError where the run cannot be written, or what it has cannot be gone on with."""
+        """Raises UserError where the run cannot be written, or where this agent cannot go on with what it has."""
+        latest = self.latest_checkpoint().name if self.has_checkpoint else ""
+        if agent.steps == 0 and latest > "step_000000000000":
+            mend = "Run.create makes a folder for each agent, and load goes on from what is here"
+            raise UserError(f"{self.folder} has {latest}, and this agent begins at 0 steps: {mend}")
         self.seconds = 0.0  # that training took before
         self.loggers: list[CSVLogger | TensorBoardLogger] = []
         try:

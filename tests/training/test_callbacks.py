@@ -351,6 +351,19 @@ def test_a_run_keeps_numbers_of_numpy_and_paths(tmp_path):
     assert found["command"] == [str(tmp_path / "mine.py")] and found["options"]["data"] == str(options["data"])
 
 
+def test_a_run_is_of_one_agent(tmp_path):
+    """A new one in its folder would take the place of the first one's rows and checkpoints."""
+    agent = agent_of()
+    with Run.create(tmp_path / "run", agent, []) as run:
+        agent.learn(20, callbacks=[run])
+        before = (run.folder / "metrics.csv").read_bytes()
+        with pytest.raises(UserError, match=r"run has step_0*20, and this agent begins at 0 steps: "):
+            agent_of().learn(20, callbacks=[run])
+        assert (run.folder / "metrics.csv").read_bytes() == before
+        agent.learn(20, callbacks=[run])
+    assert run.latest_checkpoint().name == "step_000000000040"
+
+
 def test_an_agent_that_learns_is_not_told_to_learn():
     class Nested(Callback):
         def on_steps(self, agent):
