@@ -27,6 +27,14 @@ def whole_number(name: str, value: Any, least: int = 1) -> int:
     return int(value)
 
 
+def number(name: str, value: Any) -> int | float:
+    """The value as an int or a float, also of an array of no axes; raises UserError for what is no number."""
+    try:
+        return value if type(value) is int else float(value)
+    except (TypeError, ValueError):
+        raise UserError(f"{name} = {value!r} is not valid: it must be a number") from None
+
+
 def installing(extra: str) -> str:
     """How to install an extra: from a checkout, for rlzoo is on no package index yet."""
     return f"run pip install '.[{extra}]' in a checkout of rlzoo"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
 from rlzoo.errors import UserError
@@ -29,3 +30,12 @@ def check_reset(env: Any) -> None:
         raise UserError(f"environment {env.unwrapped}: its reset {error}: {mend}") from None
     except ValueError:
         pass  # it is not written in Python, and does not say what it takes
+
+
+def check_spaces(env: Any) -> None:
+    """Raises UserError if an environment does not say what is observed or done in it."""
+    for kind in ("observation_space", "action_space"):
+        found = getattr(env, kind, None)
+        if not isinstance(found, gym.Space):
+            mend = f"set self.{kind} in its __init__ to one of gymnasium.spaces"
+            raise UserError(f"environment {env.unwrapped}: its {kind} is {found!r}, which is no space: {mend}")

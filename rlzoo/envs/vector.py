@@ -10,6 +10,9 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 from rlzoo.envs.outcomes import Outcome, outcome_of
 from rlzoo.envs.processes import settle
+from rlzoo.errors import UserError
+
+NUMBER = spaces.Discrete(1)  # a space of numbers, of shape ()
 
 
 class Transition(NamedTuple):
@@ -43,6 +46,7 @@ class Stepper:
         mode = getattr(env.unwrapped, "autoreset_mode", None)  # older Gymnasiums share metadata between environments
         self.mode = AutoresetMode(mode or env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
         self.every_step_counts = self.mode is not AutoresetMode.NEXT_STEP  # no step is a reset: `valid` is always None
+        self.shapes_are_known = False  # of what a step gives; looked at once after each reset
         self.resetting: np.ndarray | None = None  # which environments spend the next step on a reset
         self.outcome: Outcome | None = None  # what was said of the episodes that ended last, where anything was
         space = env.single_observation_space
@@ -51,16 +55,24 @@ class Stepper:
     def reset(self, seed: int | None = None) -> Any:
         """Start an episode in every environment: copy i seeded with `seed + i`, a native vector form with `seed`.
 
-        Also where the last step was broken off. Raises UserError where the process of an environment is gone.
+        Also where the last step was broken off. Raises UserError where the process of an environment is gone, and for
+        observations that are not one for each environment, as `step` does.
         """
         settle(self.env)
         self.resetting = None
         observation, _ = self.env.reset(seed=seed)
+        self._check("observes", observation, self.env.single_observation_space)
+        self.shapes_are_known = False
         return observation if self.space is None else _in_order(observation, self.space)
 
     def step(self, action: np.ndarray) -> Transition:
         """Take the environment's actions `[N, *action]`; raises ValueError where no final observation was given."""
         observation, reward, terminated, truncated, info = self.env.step(action)
+        if not self.shapes_are_known:
+            self._check("observes", observation, self.env.single_observation_space)
+            for told, what in (("rewards with", reward), ("ends episodes by", terminated), ("cuts them by", truncated)):
+                self._check(told, what, NUMBER)
+            self.shapes_are_known = True
         try:
             done = terminated | truncated
             are_bools = done.dtype == np.bool_
@@ -89,6 +101,15 @@ class Stepper:
         if self.space is not None:
             observation, next_observation = (_in_order(x, self.space) for x in (observation, next_observation))
         return Transition(next_observation, reward, terminated, truncated, done, valid, observation)
+
+    def _check(self, told: str, given: Any, space: spaces.Space) -> None:
+        """Raises UserError unless there is one for each environment: another shape might be repeated in silence."""
+        if isinstance(space, spaces.Dict | spaces.Tuple):
+            for key, part in space.spaces.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces):
+                self._check(told, given[key], part)
+        elif space.shape is not None and np.shape(given) != (self.n_envs, *space.shape):
+            expected = (self.n_envs, *space.shape)
+            raise UserError(f"{self.env} {told} an array of shape {np.shape(given)}, expected {expected}: correct it")
 
 
 def _in_order(observation: Any, space: spaces.Space) -> Any:

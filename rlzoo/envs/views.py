@@ -11,7 +11,7 @@ from gymnasium.vector import VectorEnv
 
 from rlzoo.envs import atari
 from rlzoo.envs.masks import MaskedActions, MaskedActionsVector
-from rlzoo.envs.mistakes import check_reset
+from rlzoo.envs.mistakes import check_reset, check_spaces
 from rlzoo.envs.names import name_of
 from rlzoo.envs.stack import stacked
 from rlzoo.errors import UserError
@@ -32,6 +32,7 @@ class Views:
     def of(self, env: gym.Env) -> gym.Env:
         """An environment seen so. Raises UserError for one that cannot be."""
         check_reset(env)
+        check_spaces(env)
         if self.preprocessing is not None:
             env = atari.preprocessed(env, self.limit)
         if self.frame_stack > 1:

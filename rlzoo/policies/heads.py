@@ -46,6 +46,8 @@ class Head:
     def to_env(self) -> Callable[[np.ndarray], np.ndarray]:
         """The function that makes environment actions `[N, *space.shape]` of the distribution's `[N, *shape]`."""
         space: Any = self.space
+        if hasattr(self.distribution, "to_env"):  # of one's own, perhaps made from one of the library's
+            return self._own_actions
         start, shape, dtype = getattr(space, "start", None), (-1, *space.shape), space.dtype
         match self.distribution:
             case Categorical():
@@ -73,11 +75,17 @@ class Head:
 
                 return scaled
             case other:
-                own = _method(other, "to_env", "(action, space), which makes actions [N, *shape] the environment's")
-                return lambda action: own(action, space)
+                raise _lacks(other, "to_env", "(action, space), which makes actions [N, *shape] the environment's")
+
+    def _own_actions(self, action: np.ndarray) -> np.ndarray:
+        distribution: Any = self.distribution
+        return distribution.to_env(action, self.space)
 
     def random(self, rng: np.random.Generator, batch: tuple[int, ...]) -> np.ndarray:
         """Uniform actions `[*batch, *shape]`, of the distribution's own kind."""
+        own = getattr(self.distribution, "random", None)
+        if own is not None:
+            return own(rng, batch)
         match self.distribution:
             case Categorical(count):
                 return rng.integers(count, size=batch, dtype=np.int32)
@@ -90,19 +98,16 @@ class Head:
             case Gaussian(count):
                 return rng.standard_normal((*batch, count), np.float32)
             case other:
-                own = _method(other, "random", "(rng, batch), which draws actions [*batch, *shape] to begin with")
-                return own(rng, batch)
+                raise _lacks(other, "random", "(rng, batch), which draws actions [*batch, *shape] to begin with")
 
     def random_among(self, noise: Any, mask: np.ndarray) -> np.ndarray:
         """Uniform actions among those that `mask` `[N, choices]` allows, by the noise of a sample."""
         return self.distribution.sample(allowed(np.zeros(mask.shape, np.float32), mask), noise)
 
 
-def _method(distribution: Any, name: str, what: str) -> Callable[..., np.ndarray]:
-    """What a distribution that is none of the library's says for itself; raises UserError where it does not."""
-    if not hasattr(distribution, name):
-        raise UserError(f"{type(distribution).__name__} has no {name}: give it {name}{what}")
-    return getattr(distribution, name)
+def _lacks(distribution: Any, name: str, what: str) -> UserError:
+    """What to say of a distribution that is none of the library's and does not say this for itself."""
+    return UserError(f"{type(distribution).__name__} has no {name}: give it {name}{what}")
 
 
 def allowed(logits: Array, mask: Array | None) -> Array:

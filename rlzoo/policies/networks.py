@@ -101,6 +101,7 @@ class ActorCritic(StochasticPolicy):
     def init(self, rng: np.random.Generator) -> Params:
         shape = (self.trunk.size,)
         params: Params = {"encoder": self.trunk.init(rng), "actor": self.actor.init(rng, shape)}
+        self._check_size(params)
         if isinstance(self.head.distribution, Gaussian):
             size: Any = self.head.distribution.count if self.sde_every is None else self.sde_size
             params["log_std"] = np.full(size, self.log_std, np.float32)
@@ -108,6 +109,14 @@ class ActorCritic(StochasticPolicy):
             kind = type(self.head.distribution).__name__
             raise UserError(f"state-dependent exploration is of a Gaussian, not of a {kind}: set sde = false")
         return params | {"critic": self.critic.init(rng, shape)}
+
+    def _check_size(self, params: Params) -> None:
+        """Raises UserError for an actor that puts out another number than a distribution of one's own takes."""
+        found = self.actor(params["actor"], np.zeros((1, self.trunk.size), np.float32)).shape[-1]
+        size, kind = self.head.distribution.size, type(self.head.distribution).__name__
+        if found != size:
+            mend = f"replace the policy's actor with its head, by one such as mlp(hidden, {size}, activation)"
+            raise UserError(f"the actor puts out {found} numbers, and {kind} takes {size}: {mend}")
 
     def parameters_of_action(self, params: Params, features: Features) -> Any:
         if self.sde_every is not None:

@@ -104,8 +104,14 @@ def _size(plain: Any) -> int:
 
 # ---- observations as trees: a leaf for a Box, Discrete, …; a dict or a tuple for a Dict or Tuple space ---------------
 def parts_of(space: spaces.Space) -> dict[Any, spaces.Space] | None:
-    """The spaces inside a Dict or a Tuple by their keys; None for any other."""
+    """The spaces inside a Dict or a Tuple by their keys; None for any other.
+
+    Raises UserError for keys that a checkpoint would give back as others.
+    """
     if isinstance(space, spaces.Dict):
+        for key in space.spaces:
+            if not isinstance(key, str):
+                raise UserError(f"the keys of {space} are not all text: write {str(key)!r} for {key!r}")
         return dict(space.spaces)
     return dict(enumerate(space.spaces)) if isinstance(space, spaces.Tuple) else None
 
@@ -167,7 +173,7 @@ def _fits_int32(space: Any) -> bool:
 def rows(space: spaces.Space, observation: Any) -> tuple[Any, bool]:
     """An observation, or a batch of them, as arrays with a batch axis, and whether it was one.
 
-    Raises UserError if a shape is not the space's.
+    Raises UserError if a shape is not the space's, or for what is no finite number, or none of the space's kind.
     """
     if parts_of(space) is None:
         return _leaf_rows(space, observation)
@@ -199,7 +205,25 @@ def _leaf_rows(space: spaces.Space, observation: Any) -> tuple[np.ndarray, bool]
     one = array.shape == shape
     if not one and array.shape[1:] != shape:
         raise UserError(f"observation of shape {array.shape} is not valid: expected {shape} or (N, *{shape})")
+    if array.dtype.kind not in "biu":
+        array = _finite(space, array)
     return (array[None] if one else array), one
+
+
+def _finite(space: spaces.Space, array: np.ndarray) -> np.ndarray:
+    """Floats, or what can be read as such; raises UserError where they are not finite, or not whole where the space
+    is of whole numbers."""
+    told = "observation is not valid: it has"
+    try:
+        floats = array if array.dtype.kind == "f" else np.asarray(array, np.float64)
+    except (TypeError, ValueError):
+        raise UserError(f"{told} {array.flat[0]!r}, expected numbers") from None
+    if not np.isfinite(floats).all():
+        where = np.argwhere(~np.isfinite(floats))[0].tolist()
+        raise UserError(f"{told} {floats[tuple(where)]} at {where}, expected finite numbers")
+    if space.dtype is not None and space.dtype.kind in "iu" and (floats % 1).any():
+        raise UserError(f"{told} {floats[floats % 1 > 0].flat[0]}, expected whole numbers, {space.dtype}")
+    return floats
 
 
 def same_bounds(space: spaces.Space, other: spaces.Space) -> bool:

@@ -19,7 +19,7 @@ from gymnasium.vector import VectorEnv
 
 from rlzoo import envs
 from rlzoo.backend import Engine
-from rlzoo.errors import UserError, whole_number
+from rlzoo.errors import UserError, number, whole_number
 from rlzoo.nn import Layer, Layout
 from rlzoo.policies import Trunk
 from rlzoo.policies.encoders import encoder_for
@@ -53,6 +53,7 @@ class Agent(Actor, ABC):
     Config: ClassVar[type[Config]]
     metrics: ClassVar[tuple[str, ...]]  # what `update` reports, in this order
     twins: ClassVar[bool] = False  # whether actor and critic remember each for itself
+    _is_learning = False
 
     def __init__(
         self, /,
@@ -143,7 +144,10 @@ class Agent(Actor, ABC):
         """Train for `steps` more environment steps; without, to the end of the budget (field `steps`), or past it.
 
         Schedules stretch over all steps taken by the end. Each call begins new episodes. `progress` prints a live line.
+        Raises UserError where it is learning already, as in a callback or in another thread.
         """
+        if self._is_learning:
+            raise UserError(f"this {self.name} is learning already: call learn again when the first call is over")
         if not self.engine.learns:
             raise UserError(f"{self.engine.name} acts but does not learn: load the agent with backend='auto'")
         self.engine.check_process()
@@ -161,6 +165,8 @@ class Agent(Actor, ABC):
         self.profile.start(self.steps)
         self._logged_at = self._checkpoint_at = self.steps
         with one_blas_thread(), self.whole.watched(), ExitStack() as ends:
+            self._is_learning = True
+            ends.callback(setattr, self, "_is_learning", False)
             ends.callback(setattr, self, "_callbacks", ())
             try:
                 for callback in callbacks:
@@ -224,16 +230,17 @@ class Agent(Actor, ABC):
         tell(self._callbacks, event, self, *arguments)
 
     def log(self, values: dict[str, float]) -> None:
-        """Tell the callbacks a row: these values, the steps, the speed, recent returns and where the time went."""
+        """Tell the callbacks a row: these values, the steps, the speed, recent returns and where the time went.
+
+        Raises UserError for a value that is no number.
+        """
         record = {"steps": self.steps, **self.profile.record(self.steps), **self.episodes.record()}
-        self._tell("on_log", record | values)
+        self._tell("on_log", record | {name: number(name, value) for name, value in values.items()})
 
     def columns(self) -> list[str]:
         """Every name a row may have, in the order of `metrics.csv`, but for those of `loggers.LATER`."""
-        return [
-            *COLUMNS, *self.metrics, *Profile.columns,
-            *(name for callback in self._callbacks for name in callback.columns),
-        ]  # fmt: skip
+        own = (name for callback in self._callbacks for name in callback.columns)
+        return list(dict.fromkeys([*COLUMNS, *self.metrics, *Profile.columns, *own]))
 
     @cached_property
     def collector(self) -> Collector:

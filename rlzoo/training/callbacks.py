@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 
 from rlzoo.errors import UserError, whole_number
 from rlzoo.training.evaluate import CHOOSING, Evaluation, seed_of_evaluation
+
+PLAIN = re.compile(r"[^,\"\r\n]+")  # a name that stands in a CSV's header as it is
 
 
 class Callback:
@@ -44,11 +47,15 @@ class StopTraining(Exception):
 
 
 def checked(callbacks: Any) -> Sequence[Callback]:
-    """The callbacks; raises UserError if they are not a sequence of such."""
+    """The callbacks; raises UserError if they are not a sequence of such, with names of columns that a CSV can have."""
     for callback in callbacks if isinstance(callbacks, Sequence) else [callbacks]:
         if not isinstance(callback, Callback) or callback is callbacks:
             mend = "callbacks must be a list of Callback objects, such as [Every(1000, function)]"
             raise UserError(f"callback {callback!r} is not valid: {mend}")
+        names = callback.columns
+        if not isinstance(names, tuple | list) or not all(isinstance(x, str) and PLAIN.fullmatch(x) for x in names):
+            mend = "it must be a tuple of names without commas or quotes, such as ('sharpe',)"
+            raise UserError(f"columns = {names!r} of {type(callback).__name__} is not valid: {mend}")
     return callbacks
 
 

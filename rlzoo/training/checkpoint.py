@@ -63,10 +63,15 @@ class Manifest(BaseModel):
     episodes: _Episodes
 
 
+class Unmade(UserError):
+    """A class of one's own that is made by its `__init__` alone: nothing is wrong with what was saved of it."""
+
+
 def save(agent: Any, path: str | Path, replay: bool = False, evaluation_return: float | None = None) -> Path:
     """Write a checkpoint of `agent` as the folder `path`; an older checkpoint there is replaced when this one is whole.
 
-    Raises UserError if `path` is something other than a checkpoint.
+    Of a link to an older one it is the link that is replaced. Raises UserError if `path` is something other than a
+    checkpoint.
     """
     path = Path(path)
     try:
@@ -87,16 +92,23 @@ def save(agent: Any, path: str | Path, replay: bool = False, evaluation_return: 
         for name in (ARRAYS, MANIFEST):
             with open(beside / name, "rb") as file:
                 os.fsync(file.fileno())
-        if path.exists():
-            shutil.rmtree(old, ignore_errors=True)
+        if path.exists() or path.is_symlink():
+            _remove(old)
             os.replace(path, old)
         os.replace(beside, path)
-        for hidden in _hidden(old):
+        for hidden in [] if old.is_symlink() else _hidden(old):
             os.replace(hidden, path / hidden.name)
     except (OSError, SafetensorError) as error:
         raise UserError(f"cannot write checkpoint {path} ({error}); an older one there is untouched") from error
-    shutil.rmtree(old, ignore_errors=True)
+    _remove(old)
     return path
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder, or a link to one and nothing of what it leads to, as far as that can be done."""
+    if path.is_symlink():
+        path.unlink(missing_ok=True)
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _old(path: Path) -> Path:
@@ -211,6 +223,8 @@ def load(
         _override(found, hyperparameters, find(found["algorithm"]), bool(Part(arrays, REPLAY)))
     try:
         return agent_of(found, arrays, find, env, engine)
+    except Unmade:
+        raise
     except Exception as error:  # whatever a stranger's values provoke
         reason = brief(error) if isinstance(error, UserError) else f"{type(error).__name__}: {brief(error)}"
         if hyperparameters:
@@ -265,7 +279,14 @@ def agent_of(
         check_views(config, *spaces)
         check_widths(config, size)
     agent = kind.__new__(kind)
-    agent._set_up(env, spaces, Resolved(config, found["sources"]), engine, found["seed"], BoundedGenerator(most))
+    try:
+        agent._set_up(env, spaces, Resolved(config, found["sources"]), engine, found["seed"], BoundedGenerator(most))
+    except AttributeError as error:
+        if error.obj is not agent:
+            raise
+        mend = "make it a field of its Config, or an attribute of the class"
+        told = f"{kind.__name__} has no {error.name!r} where it is loaded or copied, for no __init__ is called there"
+        raise Unmade(f"{told}: {mend}") from error
     agent.environment_name = found["environment"]
     replay = Part(arrays, REPLAY)
     agent.restore(found, fitted(agent.arrays(), arrays) | ({"replay": replay} if replay else {}))

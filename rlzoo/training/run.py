@@ -17,6 +17,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from rlzoo import __version__, envs
@@ -170,7 +171,11 @@ class Run(Callback):
 
     # ---- as a callback -----------------------------------------------------------------------------------------------
     def on_start(self, agent: Any) -> None:
-        """Raises UserError where the run cannot be written, or what it has cannot be gone on with."""
+        """Raises UserError where the run cannot be written, or where this agent cannot go on with what it has."""
+        latest = self.latest_checkpoint().name if self.has_checkpoint else ""
+        if agent.steps == 0 and latest > "step_000000000000":
+            mend = "Run.create makes a folder for each agent, and load goes on from what is here"
+            raise UserError(f"{self.folder} has {latest}, and this agent begins at 0 steps: {mend}")
         self.seconds = 0.0  # that training took before
         self.loggers: list[CSVLogger | TensorBoardLogger] = []
         try:
@@ -261,8 +266,13 @@ def _is_whole(path: Path) -> bool:
 
 def _write_json(path: Path, value: Any) -> None:
     beside = path.with_name(f".{path.name}.writing")
-    beside.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    beside.write_text(json.dumps(value, indent=1, default=_plain) + "\n", encoding="utf-8")
     os.replace(beside, path)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no form of: a number of NumPy's as a number, anything else, such as a path, as text."""
+    return value.item() if isinstance(value, np.generic) else str(value)
 
 
 def _claim(folder: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import types
+from numbers import Real
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from rlzoo.nn.schedules import Schedule
@@ -24,7 +25,7 @@ def value_of(annotation: Any, value: Any) -> Any:
     elements = next((get_args(kind)[:1] for kind in kinds if get_origin(kind) is tuple), None)
     if elements is None:
         return _whole(value, kinds)
-    if isinstance(value, int | float):
+    if isinstance(value, Real):  # NumPy's numbers too
         return (value,)
     if isinstance(value, str):
         parts = value.strip("[]() ").replace(" ", "").split(",")

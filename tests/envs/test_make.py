@@ -86,6 +86,15 @@ def test_what_is_no_environment(env, message):
         make(env)
 
 
+@pytest.mark.parametrize("missing", ["observation_space", "action_space"])
+@pytest.mark.parametrize("value", [None, (-1.0, 1.0)])
+def test_an_environment_without_a_space_is_refused(missing, value):
+    env = Counting()
+    setattr(env, missing, value)
+    with pytest.raises(UserError, match=rf"Counting.*: its {missing} is .*, which is no space: set self\.{missing} "):
+        make(env)
+
+
 @pytest.mark.parametrize("mode", list(AutoresetMode))
 def test_each_environment_plays_a_fixed_share_of_the_episodes(mode):
     """Short episodes do not crowd out long ones, and the rewards of a reset step do not count."""

@@ -14,6 +14,7 @@ from rlzoo import PPO
 from rlzoo.backend import tree
 from rlzoo.envs import Stepper, make
 from rlzoo.envs.sync import LeanSyncVectorEnv
+from rlzoo.errors import UserError
 
 
 def transitions(mode, lengths=(2, 3), steps=12):
@@ -62,6 +63,27 @@ def test_truths_may_be_numbers(mode, kind):
     assert two.terminated.tolist() == two.done.tolist() == [True, False] and not two.truncated.any()
     assert three.terminated.tolist() == [False, True] and three.done.dtype == three.truncated.dtype == np.bool_
     assert (three.valid is None) == (mode is AutoresetMode.SAME_STEP)
+
+
+@pytest.mark.parametrize("place, change, told", [
+    (0, lambda x: x[:, :1], r"observes an array of shape \(3, 1\), expected \(3, 2\)"),
+    (0, lambda x: x[0], r"observes an array of shape \(2,\), expected \(3, 2\)"),
+    (1, lambda x: x[:, None], r"rewards with an array of shape \(3, 1\), expected \(3,\)"),
+    (1, lambda x: x[0], r"rewards with an array of shape \(\), expected \(3,\)"),
+    (2, lambda x: x[:, None], r"ends episodes by an array of shape \(3, 1\)"),
+    (3, lambda x: False, r"cuts them by an array of shape \(\)"),
+])  # fmt: skip
+def test_what_is_not_one_for_each_environment_is_refused_and_not_repeated(place, change, told):
+    class Wrong(gym.vector.VectorWrapper):
+        def step(self, actions):
+            stepped = list(self.env.step(actions))
+            stepped[place] = change(stepped[place])
+            return stepped
+
+    stepper = Stepper(Wrong(SyncVectorEnv([Counting] * 3)))
+    stepper.reset(0)
+    with pytest.raises(UserError, match=told):
+        stepper.step(np.zeros(3, int))
 
 
 def test_only_next_step_spends_steps_on_resets():

@@ -171,6 +171,56 @@ class Kinds(gym.Env):
 
 
 WHOLE = spaces.Box(0, 9, (2,), np.int64)
+PARTS, OF_PARTS = spaces.Dict(a=spaces.Box(-1.0, 1.0, (2,)), b=spaces.Discrete(2)), {"a": np.zeros(2), "b": 1}
+
+
+@pytest.mark.parametrize("space, right, wrong, told", [
+    (WHOLE, np.array([1, 2]), np.array([1, 2, 3]), r"observes \(3,\), its observation_space says \(2,\): "),
+    (WHOLE, np.array([1, 2]), None, r"observes \(\), its observation_space says \(2,\): "),
+    (PARTS, OF_PARTS, {"a": np.zeros(1), "b": 1}, r"observes \(1,\), its observation_space says \(2,"),
+    (PARTS, OF_PARTS, {"a": np.zeros(2)}, r"observes \{'a': array.*, its observation_space says Dict"),
+    (PARTS, OF_PARTS, np.zeros(3), r"observes array.*, its observation_space says Dict"),
+])  # fmt: skip
+def test_observations_of_another_form_are_refused_at_reset_as_at_a_step(space, right, wrong, told):
+    for first, later in ((wrong, right), (right, wrong)):
+        env = LeanSyncVectorEnv([lambda first=first, later=later: Kinds(space, first, later)])
+        with pytest.raises(UserError, match=rf"Kinds.* {told}"):
+            env.reset(seed=0)
+            env.step(np.zeros(1, int))
+
+
+class Older(Kinds):
+    """Returns as many things as it is told."""
+
+    def __init__(self, n_reset=2, n_step=5):
+        super().__init__(WHOLE, np.array([1, 2]), np.array([1, 2]))
+        self.n_reset, self.n_step = n_reset, n_step
+
+    def reset(self, **options):
+        return super().reset(**options)[: self.n_reset] if self.n_reset > 1 else self.first
+
+    def step(self, action):
+        return super().step(action)[: self.n_step]
+
+
+@pytest.mark.parametrize("made, told", [
+    ({"n_reset": 1}, r"Older.* gives array\(\[1, 2\]\) for a reset: return an observation and a dict"),
+    ({"n_step": 4}, r"Older.* gives 4 values for a step, .*: return observation, reward, terminated, truncated, info"),
+])  # fmt: skip
+def test_what_versions_of_gym_before_gymnasium_returned_is_refused(made, told):
+    env = LeanSyncVectorEnv([lambda: Older(**made)])
+    with pytest.raises(UserError, match=told):
+        env.reset(seed=0)
+        env.step(np.zeros(1, int))
+
+
+def test_what_goes_wrong_within_a_reset_is_told_as_it_is():
+    class Failing(Counting):
+        def reset(self, **options):
+            raise ValueError("market closed")
+
+    with pytest.raises(ValueError, match=r"^market closed$"):
+        LeanSyncVectorEnv([Failing]).reset(seed=0)
 
 
 @pytest.mark.parametrize("space, whole, broken", [

@@ -12,6 +12,7 @@ from gymnasium import spaces
 from rlzoo import PPO
 from rlzoo.backend import ops
 from rlzoo.errors import UserError
+from rlzoo.nn import Categorical, mlp
 from rlzoo.policies.heads import Head
 
 SCALE = 0.3
@@ -58,6 +59,24 @@ class Clipped(Laplace):
         return rng.uniform(-1.0, 1.0, (*batch, self.count)).astype(np.float32)
 
 
+class Levels(Categorical):
+    """One of the library's, whose choices are levels between the bounds."""
+
+    def to_env(self, action, space):
+        return space.low + (space.high - space.low) * action[:, None] / np.float32(self.count - 1)
+
+    def random(self, rng, batch):
+        return np.zeros(batch, np.int32)
+
+
+class Scaled(Laplace):
+    """Of a scale that the network puts out too."""
+
+    @property
+    def size(self):
+        return 2 * self.count
+
+
 def agent_of(distribution, **settings):
     class Mine(PPO):
         name = "ppo"
@@ -81,6 +100,21 @@ def test_it_says_what_its_actions_are():
 def test_an_algorithm_learns_with_it(backend):
     agent = agent_of(Clipped, backend=backend).learn(32)
     assert agent.last_metrics["entropy"] == pytest.approx(1.0 + math.log(2.0 * SCALE), rel=1e-5)
+
+
+def test_what_one_made_from_the_librarys_says_of_its_actions_counts():
+    head = Head(Levels(5), BOX, (), np.int32)
+    assert head.to_env(np.int32([0, 2, 4])).tolist() == [[-1.0, 0.0], [0.0, 0.25], [1.0, 0.5]]
+    assert not head.random(np.random.default_rng(0), (50,)).any()
+
+
+def test_an_actor_puts_out_what_the_distribution_takes():
+    with pytest.raises(UserError, match=r"puts out 1 numbers, and Scaled takes 2: .* mlp\(hidden, 2, activation\)"):
+        agent_of(Scaled, backend="torch")
+    policy = agent_of(Clipped, backend="torch").policy
+    head = replace(policy.head, distribution=Scaled(1))
+    params = replace(policy, head=head, actor=mlp((4,), 2, "tanh")).init(np.random.default_rng(0))
+    assert params["actor"]["2"]["kernel"].shape == (4, 2)
 
 
 def test_what_it_lacks_is_said():

@@ -14,7 +14,7 @@ from rlzoo import DQN, PPO, SAC
 from rlzoo.errors import UserError
 from rlzoo.policies.encoders import ImageEncoder, encoder_for
 from rlzoo.policies.heads import squashed_head, stochastic_head
-from rlzoo.policies.spaces import example, from_plain, is_image, is_numbers, to_plain
+from rlzoo.policies.spaces import example, from_plain, is_image, is_numbers, parts_of, rows, to_plain
 
 EVERY_KIND = [
     spaces.Box(-1.0, 2.0, (3,)),
@@ -227,3 +227,27 @@ def test_observations_of_the_wrong_shape():
 def test_observations_of_the_wrong_form(space, given):
     with pytest.raises(UserError, match=r"observation .* is not valid: expected one of (Dict|Tuple)"):
         PPO(With(space, spaces.Discrete(2)), backend="numpy").act(given)
+
+
+@pytest.mark.parametrize("space, given, told", [
+    (spaces.Box(-1.0, 1.0, (2,)), [np.nan, 0.0], r"nan at \[0\], expected finite numbers"),
+    (spaces.Box(-1.0, 1.0, (2,)), [[0.0, 0.0], [0.0, -np.inf]], r"-inf at \[1, 1\], expected finite"),
+    (spaces.Box(-1.0, 1.0, (2,)), np.array([None, 0.5]), r"nan at \[0\], expected finite"),
+    (spaces.Box(-1.0, 1.0, (2,)), ["a", "b"], r"'a'\)?, expected numbers"),
+    (spaces.Box(-9, 9, (2,), np.int64), [0.5, 1.0], "0.5, expected whole numbers, int64"),
+    (spaces.Dict(a=spaces.Discrete(3)), {"a": 1.5}, "1.5, expected whole numbers, int64"),
+])  # fmt: skip
+def test_observations_that_are_no_numbers_of_the_space(space, given, told):
+    with pytest.raises(UserError, match=rf"^observation is not valid: it has .*{told}"):
+        rows(space, given)
+
+
+@pytest.mark.parametrize("given", [np.array([1, 2], object), [1.0, 2.0], [1, 2], [True, False]])
+def test_whole_numbers_may_be_written_as_others(given):
+    found, one = rows(spaces.Box(-9, 9, (2,), np.int64), given)
+    assert one and found.tolist() == [list(given)]
+
+
+def test_keys_that_a_checkpoint_would_change_are_refused():
+    with pytest.raises(UserError, match=r"are not all text: write '0' for 0$"):
+        parts_of(spaces.Dict({0: spaces.Discrete(2)}))

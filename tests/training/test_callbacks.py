@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from contextlib import nullcontext
 
 import gymnasium as gym
+import numpy as np
 import pytest
 from counting import Counting
 from engines import require
@@ -18,6 +20,7 @@ from rlzoo.training import acting
 from rlzoo.training.callbacks import Callback, Evaluate, Every, StopTraining
 from rlzoo.training.loggers import CSVLogger, TensorBoardLogger
 from rlzoo.training.progress import ProgressLine
+from rlzoo.training.run import Run
 
 require("torch")
 
@@ -316,6 +319,76 @@ def test_what_a_callback_logs_has_a_column_of_its_own():
     profit = Profit()
     agent_of(steps=20).learn(callbacks=[profit])
     assert profit.seen[-1] == "profit"
+
+
+@pytest.mark.parametrize("columns", ["profit", ("a,b",), ('a"b',), ("",), ("profit", 3), None])
+def test_names_that_no_csv_can_have_are_refused_before_training(columns):
+    agent, callback = agent_of(), Callback()
+    callback.columns = columns
+    with pytest.raises(UserError, match=r"^columns = .* of Callback is not valid: it must be a tuple of names"):
+        agent.learn(20, callbacks=[callback])
+    assert agent.steps == 0
+
+
+def test_a_column_that_several_give_is_there_once():
+    callbacks = [Callback(), Callback()]
+    for callback in callbacks:
+        callback.columns = ("profit", "steps")
+    agent = agent_of()
+    agent._callbacks = callbacks
+    assert agent.columns().count("profit") == agent.columns().count("steps") == 1
+
+
+@pytest.mark.parametrize("value, logged", [
+    (np.float32(0.5), 0.5), (np.array(2), 2.0), (True, 1.0), (7, 7), (None, None), ("good", None), (np.ones(2), None),
+])  # fmt: skip
+def test_what_is_logged_is_a_number(value, logged):
+    rows = []
+
+    class Rows(Callback):
+        def on_log(self, agent, record):
+            rows.append(record)
+
+    agent = agent_of()
+    agent._callbacks = [Rows()]
+    if logged is None:
+        with pytest.raises(UserError, match=r"^profit = .* is not valid: it must be a number$"):
+            agent.log({"profit": value})
+    else:
+        agent.log({"profit": value})
+        assert rows[0]["profit"] == logged and type(rows[0]["profit"]) is type(logged)
+
+
+def test_a_run_keeps_numbers_of_numpy_and_paths(tmp_path):
+    options = {"eval_every": np.int64(500), "stop_at": np.float32(0.5), "data": tmp_path / "行情.csv"}
+    run = Run.create(tmp_path / "run", agent_of(), [tmp_path / "mine.py"], **options)
+    assert Run.open(run.folder).option("eval_every") == 500 and run.option("stop_at") == 0.5
+    found = json.loads((run.folder / "run.json").read_text(encoding="utf-8"))
+    assert found["command"] == [str(tmp_path / "mine.py")] and found["options"]["data"] == str(options["data"])
+
+
+def test_a_run_is_of_one_agent(tmp_path):
+    """A new one in its folder would take the place of the first one's rows and checkpoints."""
+    agent = agent_of()
+    with Run.create(tmp_path / "run", agent, []) as run:
+        agent.learn(20, callbacks=[run])
+        before = (run.folder / "metrics.csv").read_bytes()
+        with pytest.raises(UserError, match=r"run has step_0*20, and this agent begins at 0 steps: "):
+            agent_of().learn(20, callbacks=[run])
+        assert (run.folder / "metrics.csv").read_bytes() == before
+        agent.learn(20, callbacks=[run])
+    assert run.latest_checkpoint().name == "step_000000000040"
+
+
+def test_an_agent_that_learns_is_not_told_to_learn():
+    class Nested(Callback):
+        def on_steps(self, agent):
+            with pytest.raises(UserError, match="is learning already"):
+                agent.learn(10)
+
+    agent = agent_of()
+    assert agent.learn(20, callbacks=[Nested()]).steps == agent.total_steps == 20
+    assert agent.learn(10).steps == 30
 
 
 def test_what_acts_is_the_engines_and_not_to_be_written():

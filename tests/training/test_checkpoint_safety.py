@@ -110,6 +110,19 @@ def test_a_failure_while_writing_leaves_the_last_good_one(failure, good, origina
     assert load(good.with_name("fresh"), backend="numpy").steps == 999
 
 
+@pytest.mark.parametrize("leads_to", ["good", "nowhere"])
+def test_a_link_is_replaced_as_often_as_is_saved_there_and_what_it_leads_to_stays(leads_to, good, original):
+    newer, latest = load(good, backend="numpy"), good.with_name("latest")
+    latest.symlink_to(leads_to)
+    (good / ".DS_Store").touch()
+    for newer.steps in (998, 999):
+        newer.save(latest)
+        assert load(latest, backend="numpy").steps == newer.steps
+    assert names(good.parent) == ["good", "latest"]
+    assert_same(everything(load(good, backend="numpy", replay=True)), original[1])
+    assert ".DS_Store" in names(good)
+
+
 def test_a_manifest_that_cannot_be_written_leaves_the_last_good_one(good, original, monkeypatch):
     monkeypatch.setattr(checkpoint, "manifest", lambda agent: {"not JSON": object()})
     with pytest.raises(TypeError):

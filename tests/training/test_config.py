@@ -6,6 +6,7 @@ import json
 from typing import Annotated
 
 import gymnasium as gym
+import numpy as np
 import pytest
 from pydantic import Field
 
@@ -132,6 +133,11 @@ def test_what_is_wrong_is_named_with_the_mend(given, words):
 @pytest.mark.parametrize("text", ["64,32", "64, 32", "[64, 32]", "(64, 32)", "(64,32,)"])
 def test_widths_as_text(text):
     assert resolved("CartPole-v1", None, hidden=text).config.hidden == (64, 32)
+
+
+@pytest.mark.parametrize("width", [64, np.int64(64), np.float32(64)])
+def test_one_width_as_a_number(width):
+    assert resolved("CartPole-v1", None, hidden=width).config.hidden == (64,)
 
 
 def test_other_values_as_text():

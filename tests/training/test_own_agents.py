@@ -81,6 +81,27 @@ def test_what_was_saved_loads_and_is_copied(kind, settings, name, tmp_path):
         np.testing.assert_array_equal(loaded.learn(10).flat, twin.learn(10).flat)
 
 
+class MadeByInit(DQN):
+    """Its width is none of its hyperparameters."""
+
+    def __init__(self, env, width=5, **options):
+        self.width = width
+        super().__init__(env, **options)
+
+    def encoder(self, observation_space):
+        return Sequential((VectorEncoder(), Truncated(self.width)))
+
+
+def test_a_class_that_its_init_makes_is_at_fault_and_not_the_checkpoint(tmp_path):
+    agent = MadeByInit("CartPole-v1", backend="numpy", **TINY)
+    path = agent.save(tmp_path / "saved")
+    for again in (copy.deepcopy, lambda agent: MadeByInit.load(path, backend="numpy")):
+        with pytest.raises(UserError, match=r"^MadeByInit has no 'width' where .*: make it a field of its Config"):
+            again(agent)
+    MadeByInit.width = 5
+    np.testing.assert_array_equal(MadeByInit.load(path, backend="numpy").flat, agent.flat)
+
+
 def test_a_copy_is_no_strangers(monkeypatch):
     """What is copied or pickled is at hand, however much larger than its parameters its networks are made."""
     monkeypatch.setattr(checkpoint, "most_for", lambda parameters: 0)
