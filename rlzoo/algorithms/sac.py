@@ -1,7 +1,8 @@
 """Soft actor-critic (Haarnoja 2018, arXiv 1812.05905): twin critics, a squashed Gaussian, automatic temperature.
 
 The three losses are independent of each other's parameters (`stop_gradient`), so one gradient of their sum is all
-three gradients, and one Adam step moves actor, critics and temperature together.
+three gradients, and one Adam step moves actor, critics and temperature together: the actor climbs the critics as they
+were before their step, where algorithm 1 names them first.
 """
 
 from __future__ import annotations
