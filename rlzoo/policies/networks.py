@@ -121,7 +121,7 @@ class ActorCritic(StochasticPolicy):
     def parameters_of_action(self, params: Params, features: Features) -> Any:
         if self.sde_every is not None:
             hidden, mean = self.hidden_and_mean(params, features)
-            return mean, sde.log_deviation(hidden, params["log_std"])
+            return mean, sde.log_deviation(ops.stop_gradient(hidden), params["log_std"])
         outputs = self.actor(params["actor"], features.values)
         return (outputs, params["log_std"]) if "log_std" in params else allowed(outputs, features.mask)
 

@@ -2,7 +2,8 @@
 
 An action is μ(s) + z(s)ᵀ (σ ⊙ ε): z the last hidden layer of the actor, σ `[features, actions]` learned, ε drawn once
 for many steps, so that the same state is answered the same way. Of one step alone it is a Gaussian, of variance
-z(s)² σ², which is what losses take.
+z(s)² σ², which is what losses take. As in the paper's code, SAC's and TQC's losses learn z(s) for its sake too, which
+lets entropy raise a small σ; those of on-policy algorithms send no gradient through it.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ Array = Any
 
 
 def features_and_mean(actor: Layer, params: dict[str, Any], x: Array) -> tuple[Array, Array]:
-    """z(s), to which the noise sends no gradient back, and what the last layer makes of it."""
+    """z(s), the last hidden layer, and what the last layer makes of it."""
     layers: Any = actor.layers  # type: ignore[attr-defined]
     hidden = Sequential(layers[:-1])(params, x)
-    return ops.stop_gradient(hidden), layers[-1](params[str(len(layers) - 1)], hidden)
+    return hidden, layers[-1](params[str(len(layers) - 1)], hidden)
 
 
 def log_deviation(features: Array, log_std: Array) -> Array:

@@ -75,8 +75,9 @@ def test_what_is_left_of_the_loss_moves_the_temperature_alone(name, aim, monkeyp
     assert abs(entropy - aim) > 0.01 and max(largest(gradient).values()) < 1e-7  # the rounding of whole − metrics
 
 
-@pytest.mark.parametrize("name", ["ppo sde", "sac sde"])
-def test_the_size_of_held_noise_does_not_reach_the_layers_that_it_is_a_function_of(name, monkeypatch):
+@pytest.mark.parametrize("name, reaches", [("ppo sde", False), ("sac sde", True)])
+def test_the_size_of_held_noise_reaches_the_layers_that_it_is_a_function_of_in_sac_alone(name, reaches, monkeypatch):
+    """As in the paper's code: on-policy its σ alone answers for it, in SAC the features are learned for it too."""
     agent, rng = AGENTS[name](), np.random.default_rng(1)
     states = rng.standard_normal((6, 3))
 
@@ -84,7 +85,7 @@ def test_the_size_of_held_noise_does_not_reach_the_layers_that_it_is_a_function_
         return np.sum(agent.policy.parameters_of_action(params, agent.policy.features(params, states))[1])
 
     size = largest(gradient_of(agent, starting_state(agent, rng)["parameters"], log_deviation, monkeypatch))
-    assert size["log_std"] > 0.1 and size["actor"] == 0.0
+    assert size["log_std"] > 0.1 and (size["actor"] > 0.1 if reaches else size["actor"] == 0.0)
 
 
 @pytest.mark.parametrize("space", [DISCRETE, BOX], ids=["choices", "numbers"])
