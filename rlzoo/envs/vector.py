@@ -66,7 +66,11 @@ class Stepper:
         return observation if self.space is None else _in_order(observation, self.space)
 
     def step(self, action: np.ndarray) -> Transition:
-        """Take the environment's actions `[N, *action]`; raises ValueError where no final observation was given."""
+        """Take the environment's actions `[N, *action]`.
+
+        Raises ValueError where no final observation was given, and UserError where there is not one of each for each
+        environment.
+        """
         observation, reward, terminated, truncated, info = self.env.step(action)
         if not self.shapes_are_known:
             self._check("observes", observation, self.env.single_observation_space)
@@ -106,7 +110,11 @@ class Stepper:
         """Raises UserError unless there is one for each environment: another shape might be repeated in silence."""
         if isinstance(space, spaces.Dict | spaces.Tuple):
             for key, part in space.spaces.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces):
-                self._check(told, given[key], part)
+                try:
+                    found = given[key]
+                except (LookupError, TypeError):
+                    raise UserError(f"{self.env} {told} no part {key!r}, which its space has: correct either") from None
+                self._check(told, found, part)
         elif space.shape is not None and np.shape(given) != (self.n_envs, *space.shape):
             expected = (self.n_envs, *space.shape)
             raise UserError(f"{self.env} {told} an array of shape {np.shape(given)}, expected {expected}: correct it")

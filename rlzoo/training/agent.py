@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -168,6 +168,7 @@ class Agent(Actor, ABC):
             self._is_learning = True
             ends.callback(setattr, self, "_is_learning", False)
             ends.callback(setattr, self, "_callbacks", ())
+            ends.enter_context(self.while_learning())
             try:
                 for callback in callbacks:
                     callback.on_start(self)
@@ -182,6 +183,10 @@ class Agent(Actor, ABC):
                 self._must_reset = True  # the environments may be in the middle of a step
                 raise
         return self
+
+    def while_learning(self) -> AbstractContextManager[None]:
+        """What `learn` needs for as long as it lasts."""
+        return nullcontext()
 
     def _one_phase(self) -> None:
         if self._must_reset:

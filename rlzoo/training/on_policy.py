@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cached_property
 from inspect import signature
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -15,7 +16,6 @@ from rlzoo.backend import tree
 from rlzoo.buffers import RolloutBuffer
 from rlzoo.errors import UserError
 from rlzoo.training.agent import Agent
-from rlzoo.training.callbacks import Callback
 from rlzoo.training.config import Config
 
 
@@ -60,9 +60,10 @@ class OnPolicyAgent(Agent):
         rows = np.arange(n_steps * n_envs, dtype=np.int32).reshape(n_steps // length, length, n_envs)
         return np.moveaxis(rows, 1, 0).reshape(length, -1)
 
-    def learn(self, steps: int | None = None, *, callbacks: Sequence[Callback] = (), progress: bool = False) -> Self:
+    @contextmanager
+    def while_learning(self) -> Iterator[None]:
         with ThreadPoolExecutor(1) as self._worker:  # starts its thread when first given work
-            return super().learn(steps, callbacks=callbacks, progress=progress)
+            yield
 
     def phase(self) -> Any:
         if self.config.overlap:

@@ -86,6 +86,18 @@ def test_what_is_not_one_for_each_environment_is_refused_and_not_repeated(place,
         stepper.step(np.zeros(3, int))
 
 
+def test_a_part_that_is_missing_is_named():
+    class Wrong(gym.vector.VectorWrapper):
+        single_observation_space = gym.spaces.Dict(price=gym.spaces.Box(-9.0, 9.0, (2,)))
+
+        def reset(self, **options):
+            observation, info = self.env.reset(**options)
+            return {"prices": observation}, info
+
+    with pytest.raises(UserError, match="observes no part 'price', which its space has: correct either"):
+        Stepper(Wrong(SyncVectorEnv([Counting] * 3))).reset(0)
+
+
 def test_only_next_step_spends_steps_on_resets():
     counts = {mode: [len(rows) for rows in transitions(mode)] for mode in AutoresetMode}
     assert counts == {

@@ -380,13 +380,14 @@ def test_a_run_is_of_one_agent(tmp_path):
     assert run.latest_checkpoint().name == "step_000000000040"
 
 
-def test_an_agent_that_learns_is_not_told_to_learn():
+@pytest.mark.parametrize("settings", [{}, {"overlap": True}])
+def test_an_agent_that_learns_is_not_told_to_learn(settings):
     class Nested(Callback):
         def on_steps(self, agent):
             with pytest.raises(UserError, match="is learning already"):
                 agent.learn(10)
 
-    agent = agent_of()
+    agent = make("ppo", "torch", **settings) if settings else agent_of()
     assert agent.learn(20, callbacks=[Nested()]).steps == agent.total_steps == 20
     assert agent.learn(10).steps == 30
 
