@@ -167,7 +167,7 @@ def _fits_int32(space: Any) -> bool:
 def rows(space: spaces.Space, observation: Any) -> tuple[Any, bool]:
     """An observation, or a batch of them, as arrays with a batch axis, and whether it was one.
 
-    Raises UserError if a shape is not the space's.
+    Raises UserError if a shape is not the space's, and for what is no number.
     """
     if parts_of(space) is None:
         return _leaf_rows(space, observation)
@@ -199,6 +199,8 @@ def _leaf_rows(space: spaces.Space, observation: Any) -> tuple[np.ndarray, bool]
     one = array.shape == shape
     if not one and array.shape[1:] != shape:
         raise UserError(f"observation of shape {array.shape} is not valid: expected {shape} or (N, *{shape})")
+    if array.dtype.kind not in "biuf":  # None becomes NaN, and text a traceback
+        raise UserError(f"observation {observation!r} is not valid: expected numbers, not {array.dtype}")
     return (array[None] if one else array), one
 
 

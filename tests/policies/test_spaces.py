@@ -227,3 +227,13 @@ def test_observations_of_the_wrong_shape():
 def test_observations_of_the_wrong_form(space, given):
     with pytest.raises(UserError, match=r"observation .* is not valid: expected one of (Dict|Tuple)"):
         PPO(With(space, spaces.Discrete(2)), backend="numpy").act(given)
+
+
+@pytest.mark.parametrize("space, given", [
+    (VECTOR, [None, None]), (VECTOR, ["1", "2"]), (VECTOR, np.zeros(2, complex)), (spaces.Discrete(3), None),
+    (spaces.Tuple((VECTOR, spaces.Discrete(3))), (np.zeros(2), "a")),
+])  # fmt: skip
+def test_observations_that_are_no_numbers(space, given):
+    """NumPy makes NaN of None, a number of text, and half of a complex number; or it raises an error of its own."""
+    with pytest.raises(UserError, match=r"observation .* is not valid: expected numbers, not "):
+        PPO(With(space, spaces.Discrete(2)), backend="numpy").act(given)
