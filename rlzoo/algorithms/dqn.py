@@ -7,6 +7,7 @@ returns (C51; Bellemare 2017); and as every off-policy algorithm has them n-step
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -149,7 +150,8 @@ class DQN(OffPolicyAgent):
     def target_outputs(self, state: dict[str, Any], batch: dict[str, Any], noise: dict[str, Any]) -> Array:
         """What the target network says of s′, `[..., B, actions, *returns.shape]`, for a batch or for several."""
         leading = batch["reward"].shape
-        seen = tree.map(lambda x: ops.reshape(x, (-1, *x.shape[len(leading) :])), batch["next_observation"])
+        n, axes = math.prod(leading), len(leading)
+        seen = tree.map(lambda x: ops.reshape(x, (n, *x.shape[axes:])), batch["next_observation"])
         params = self.layout.split(state["target"])
         outputs = self.policy.outputs(params, self.policy.features(params, seen), noise.get("target"))
         return ops.reshape(outputs, (*leading, *outputs.shape[1:]))

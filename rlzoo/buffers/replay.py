@@ -212,7 +212,8 @@ class ReplayBuffer:
             raise ValueError(f"replay position is {where.dtype} {where.shape}, not one int64")
         size, position = len(arrays["reward"]), int(where)
         if size > self.capacity or not 0 <= position < self.capacity or (size < self.capacity and position != size):
-            raise ValueError(f"a replay of {size} rows, the next at {position}, in a buffer of {self.capacity}")
+            told = f"a replay of {size} rows, the next at {position}, in a buffer of {self.capacity}"
+            raise ValueError(f"{told}: replay=False leaves it out")
         if size % self.n_envs or position % self.n_envs:
             raise ValueError(f"a replay of {size} rows, the next at {position}, is not of {self.n_envs} environments")
         for name, column in zip(tree.paths(self.data), self._columns, strict=True):

@@ -71,4 +71,4 @@ class RolloutBuffer:
     @cached_property
     def _rows(self) -> dict[str, Any]:
         arrays = {name: getattr(self, name) for name in KEPT}
-        return tree.map(lambda x: x.reshape(-1, *x.shape[2:]), arrays)
+        return tree.map(lambda x: x.reshape(x.shape[0] * x.shape[1], *x.shape[2:]), arrays)

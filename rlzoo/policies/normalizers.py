@@ -131,7 +131,7 @@ def normalizers(space: spaces.Space, config: Any) -> dict[str, Any]:
     if config.normalize_observation:
         made["observation"] = ObservationNormalizer(space)
         if not made["observation"].has_numbers:
-            raise UserError(f"normalize_observation is for vectors of numbers, not for {space}")
+            raise UserError(f"normalize_observation is for vectors of numbers, not for {space}: set it to false")
     if config.normalize_reward:
         made["reward"] = RewardNormalizer(config.n_envs, config.gamma)
     return made

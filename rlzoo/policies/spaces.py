@@ -211,16 +211,18 @@ def _leaf_rows(space: spaces.Space, observation: Any) -> tuple[np.ndarray, bool]
 
 
 def _finite(space: spaces.Space, array: np.ndarray) -> np.ndarray:
-    """Floats, or what can be read as such; raises UserError where they are not finite, or not whole where the space
-    is of whole numbers."""
+    """Floats, or objects that are numbers; raises UserError where they are not finite, or not whole where the space is
+    of whole numbers."""
     told = "observation is not valid: it has"
     try:
-        floats = array if array.dtype.kind == "f" else np.asarray(array, np.float64)
+        if array.dtype.kind not in "fO":  # text and complex numbers, of which NumPy would make floats
+            raise TypeError
+        floats = array if array.dtype.kind == "f" else array.astype(np.float64)
     except (TypeError, ValueError):
         raise UserError(f"{told} {array.flat[0]!r}, expected numbers") from None
     if not np.isfinite(floats).all():
         where = np.argwhere(~np.isfinite(floats))[0].tolist()
-        raise UserError(f"{told} {floats[tuple(where)]} at {where}, expected finite numbers")
+        raise UserError(f"{told} {array[tuple(where)]} at {where}, expected finite numbers")
     if space.dtype is not None and space.dtype.kind in "iu" and (floats % 1).any():
         raise UserError(f"{told} {floats[floats % 1 > 0].flat[0]}, expected whole numbers, {space.dtype}")
     return floats

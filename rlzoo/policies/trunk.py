@@ -66,7 +66,7 @@ class Trunk:
 
     `masked` says that the space is a Dict of "action_mask" and "observation". With `twins`, actor and critic remember
     each for itself, so that the larger of their losses does not rule what both remember. Raises UserError for an
-    encoder that takes noise, which no trunk is given.
+    encoder that takes noise, which no trunk is given, and for one that gives no features.
     """
 
     space: spaces.Space
@@ -81,6 +81,8 @@ class Trunk:
                 "the encoder has layers that take noise (Dropout, NoisyDense), and a trunk is given none: "
                 "leave them out, or put them into a network behind the trunk whose noise is drawn"
             )
+        if self.encoder.output_shape(self._seen.shape or ()) == (0,):  # of which MindSpore's products are anything
+            raise UserError(f"no network reads observations of {self._seen}: it is empty; give at least a constant")
 
     @classmethod
     def of(cls, space: spaces.Space, recurrent: str | None = None, units: int = 64, length: int = 1,

@@ -101,8 +101,7 @@ class Agent(Actor, ABC):
         self.profile = Profile()
         self._callbacks: Sequence[Callback] = ()
         self._must_reset = True
-        self._logged_at = 0
-        self._checkpoint_at = 0
+        self._logged_at = self._checkpoint_at = 0
         self._sync()
 
     # ---- what a subclass gives ---------------------------------------------------------------------------------------
@@ -166,8 +165,7 @@ class Agent(Actor, ABC):
         self._logged_at = self._checkpoint_at = self.steps
         with one_blas_thread(), self.whole.watched(), ExitStack() as ends:
             self._is_learning = True
-            ends.callback(setattr, self, "_is_learning", False)
-            ends.callback(setattr, self, "_callbacks", ())
+            ends.callback(vars(self).update, _is_learning=False, _callbacks=())
             ends.enter_context(self.while_learning())
             try:
                 for callback in callbacks:
@@ -255,10 +253,9 @@ class Agent(Actor, ABC):
         self.check_fit(self.vector_env)
         if self.vector_env.num_envs != self.config.n_envs:
             raise UserError(f"the agent learns in {self.config.n_envs} environments, not in {self.vector_env.num_envs}")
-        stepper = envs.Stepper(self.vector_env)
         normalizers = self.normalizers.get("observation"), self.normalizers.get("reward")
         memory = None if self.policy.trunk.cell is None else self.memory(self.config.n_envs)
-        return Collector(stepper, self.episodes, *normalizers, self.exploration(), memory)
+        return Collector(envs.Stepper(self.vector_env), self.episodes, *normalizers, self.exploration(), memory)
 
     @property
     def stored(self) -> tuple[Any, np.ndarray]:
@@ -272,8 +269,7 @@ class Agent(Actor, ABC):
 
     def scalars(self) -> dict[str, np.float32]:
         """The scheduled hyperparameters now, as arrays, so that tracing does not freeze them."""
-        values = self.config.scalars(self.steps / self.total_steps)
-        return {name: np.float32(value) for name, value in values.items()}
+        return {name: np.float32(value) for name, value in self.config.scalars(self.steps / self.total_steps).items()}
 
     # ---- saving ------------------------------------------------------------------------------------------------------
     def save(self, path: str | Path, replay: bool = False) -> Path:

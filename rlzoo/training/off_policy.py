@@ -74,7 +74,8 @@ class OffPolicyConfig(Config):
         if self.gradient_steps == 0:
             raise ValueError("gradient_steps = 0 learns nothing: give at least 1, or −1")
         if self.buffer_size < self.length * self.n_envs:
-            raise ValueError(f"buffer_size = {self.buffer_size} holds no sequence: {self.length} steps × {self.n_envs}")
+            told = f"buffer_size = {self.buffer_size} holds no sequence: {self.length} steps × {self.n_envs}"
+            raise ValueError(f"{told}; raise it")
         return self
 
 

@@ -278,7 +278,7 @@ def test_restored_it_goes_on_as_before(n_steps, settings):
 
 @pytest.mark.parametrize("change, message", [
     ({"position": np.asarray(3.0)}, "position is float64"),
-    ({"position": np.asarray(7)}, "7, in a buffer of 20"),
+    ({"position": np.asarray(7)}, "7, in a buffer of 20: replay=False leaves it out"),
     ({"reward": np.zeros(50, np.float32)}, "50 rows"),
     ({"reward": np.zeros(8)}, "reward is float64"),
     ({"action": np.zeros((8, 2), np.int32)}, "action is int32"),

@@ -10,6 +10,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from probes import TwoSteps, environment
 
 from rlzoo import A2C, PPO, SAC
+from rlzoo.errors import UserError
 from rlzoo.policies.normalizers import ObservationNormalizer, RewardNormalizer, RunningMoments
 
 
@@ -170,3 +171,10 @@ def test_an_agent_learns_and_acts_on_normalized_observations_and_rewards():
     np.testing.assert_allclose([returns.mean, returns.variance], [0.5, 0.25], atol=1e-3)  # returns are 0, then 1
     rewards = agent.rollout.reward
     np.testing.assert_allclose(rewards[rewards > 0], 2.0, rtol=0.05)
+
+
+def test_what_is_no_number_is_refused():
+    env = environment(TwoSteps, "discrete")
+    env.single_observation_space = spaces.Discrete(3)
+    with pytest.raises(UserError, match=r"is for vectors of numbers, not for Discrete\(3\): set it to false"):
+        PPO(env, backend="numpy", n_steps=8, normalize_observation=True)

@@ -108,3 +108,37 @@ def test_parts_that_do_not_fit_together():
     unequal = {"far": mixed["far"], "pair": tuple(np.stack([part] * 3) for part in given["pair"])}
     with pytest.raises(UserError, match=r"the parts of an observation must be batches of one size, not of \[2, 3, 3\]"):
         agent.act(unequal)
+
+
+class Bandit(gym.Env):
+    """What is seen says nothing: the second of two arms pays, or the higher action."""
+
+    def __init__(self, space, continuous):
+        self.observation_space = space
+        self.action_space = spaces.Box(-1.0, 1.0, (1,)) if continuous else spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self.observation_space.sample(), {}
+
+    def step(self, action):
+        return self.observation_space.sample(), float(np.ravel(action)[0]), True, False, {}
+
+
+NOTHING = spaces.Box(-1.0, 1.0, (0,))
+
+
+@pytest.mark.parametrize("kind, settings", [
+    (PPO, dict(n_steps=32, batch_size=32, n_epochs=2)),
+    (DQN, OFF_POLICY | dict(target_update_interval=16)), (SAC, OFF_POLICY),
+])  # fmt: skip
+def test_a_part_without_numbers_is_one_to_learn_with(kind, settings):
+    space = spaces.Dict({"none": NOTHING, "one": spaces.Discrete(1)})
+    agent = kind(Bandit(space, kind is SAC), backend="torch", hidden=(8,), learning_rate=0.03, **settings).learn(192)
+    assert np.ravel(agent.act(space.sample()))[0] > 0.5
+
+
+@pytest.mark.parametrize("space", [NOTHING, spaces.Dict({"none": NOTHING})])
+def test_nothing_but_parts_without_numbers_is_refused(space):
+    with pytest.raises(UserError, match=r"observations of .*: it is empty; give at least a constant"):
+        DQN(Bandit(space, continuous=False), backend="numpy")

@@ -81,7 +81,7 @@ def test_a2c_learns_recurrently_by_its_defaults():
 @pytest.mark.parametrize("kind, settings, message", [
     (PPO, dict(n_steps=10), "n_steps = 10 is not a multiple of sequence_length = 4: set sequence_length = 2"),
     (DQN, dict(batch_size=30), "batch_size = 30 is not a multiple of sequence_length = 4: set sequence_length = 15"),
-    (DQN, dict(batch_size=32, buffer_size=7, n_envs=2), "buffer_size = 7 holds no sequence: 4 steps × 2"),
+    (DQN, dict(batch_size=32, buffer_size=7, n_envs=2), "buffer_size = 7 holds no sequence: 4 steps × 2; raise it"),
     (PPO, dict(recurrent="lstn"), "recurrent = 'lstn'.*lstm"),
 ])  # fmt: skip
 def test_settings_that_leave_no_sequence(kind, settings, message):
