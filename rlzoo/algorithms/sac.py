@@ -2,7 +2,7 @@
 
 The three losses are independent of each other's parameters (`stop_gradient`), so one gradient of their sum is all
 three gradients, and one Adam step moves actor, critics and temperature together: the actor climbs the critics as they
-were before their step, where algorithm 1 names them first.
+were before their step, where Stable-Baselines3 steps them first.
 """
 
 from __future__ import annotations

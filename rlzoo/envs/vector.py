@@ -12,8 +12,6 @@ from rlzoo.envs.outcomes import Outcome, outcome_of
 from rlzoo.envs.processes import settle
 from rlzoo.errors import UserError
 
-NUMBER = spaces.Discrete(1)  # a space of numbers, of shape ()
-
 
 class Transition(NamedTuple):
     """One step of N environments. `observation` is where the next action is chosen; the rest describes the step."""
@@ -75,7 +73,7 @@ class Stepper:
         if not self.shapes_are_known:
             self._check("observes", observation, self.env.single_observation_space)
             for told, what in (("rewards with", reward), ("ends episodes by", terminated), ("cuts them by", truncated)):
-                self._check(told, what, NUMBER)
+                self._check_shape(told, what, ())
             self.shapes_are_known = True
         try:
             done = terminated | truncated
@@ -115,8 +113,12 @@ class Stepper:
                 except (LookupError, TypeError):
                     raise UserError(f"{self.env} {told} no part {key!r}, which its space has: correct either") from None
                 self._check(told, found, part)
-        elif space.shape is not None and np.shape(given) != (self.n_envs, *space.shape):
-            expected = (self.n_envs, *space.shape)
+        elif space.shape is not None:
+            self._check_shape(told, given, space.shape)
+
+    def _check_shape(self, told: str, given: Any, shape: tuple[int, ...]) -> None:
+        expected = (self.n_envs, *shape)
+        if np.shape(given) != expected:
             raise UserError(f"{self.env} {told} an array of shape {np.shape(given)}, expected {expected}: correct it")
 
 

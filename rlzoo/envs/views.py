@@ -19,12 +19,12 @@ from rlzoo.errors import UserError
 
 @dataclass(frozen=True)
 class Views:
-    """Of nothing but itself, an environment is seen as it is; `limit` is one that what is preprocessed is held to."""
+    """How an environment is seen: as it is, unless told otherwise."""
 
     preprocessing: str | None = None  # "atari" (`envs.atari`)
     frame_stack: int = 1  # observations seen as one (`envs.stack`)
     action_masks: bool = False  # whether they stand beside the observations (`envs.masks`)
-    limit: int | None = None
+    limit: int | None = None  # steps after which what is preprocessed is truncated
 
     def __bool__(self) -> bool:
         return self != Views()

@@ -2,8 +2,8 @@
 
 An action is μ(s) + z(s)ᵀ (σ ⊙ ε): z the last hidden layer of the actor, σ `[features, actions]` learned, ε drawn once
 for many steps, so that the same state is answered the same way. Of one step alone it is a Gaussian, of variance
-z(s)² σ², which is what losses take. As in the paper's code, SAC's and TQC's losses learn z(s) for its sake too, which
-lets entropy raise a small σ; those of on-policy algorithms send no gradient through it.
+z(s)² σ², which is what losses take. As in Stable-Baselines3, SAC's and TQC's losses learn z(s) for its sake too; those
+of on-policy algorithms send no gradient through it.
 """
 
 from __future__ import annotations

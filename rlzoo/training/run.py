@@ -28,6 +28,7 @@ from rlzoo.training.complaints import brief, readable
 from rlzoo.training.loggers import CSVLogger, TensorBoardLogger, best_evaluation
 
 DISTRIBUTIONS = {"tensorflow": ("tensorflow-cpu", "tensorflow")}  # where it is not the engine's own name
+CHECKPOINT_AT = "step_{:012d}"  # what the checkpoint after so many steps is called
 CHECKPOINT = re.compile(r"step_[0-9]{12}")
 
 
@@ -172,8 +173,8 @@ class Run(Callback):
     # ---- as a callback -----------------------------------------------------------------------------------------------
     def on_start(self, agent: Any) -> None:
         """Raises UserError where the run cannot be written, or where this agent cannot go on with what it has."""
-        latest = self.latest_checkpoint().name if self.has_checkpoint else ""
-        if agent.steps == 0 and latest > "step_000000000000":
+        latest = self.latest_checkpoint().name if self.has_checkpoint else CHECKPOINT_AT.format(0)
+        if agent.steps == 0 and latest != CHECKPOINT_AT.format(0):
             mend = "Run.create makes a folder for each agent, and load goes on from what is here"
             raise UserError(f"{self.folder} has {latest}, and this agent begins at 0 steps: {mend}")
         self.seconds = 0.0  # that training took before
@@ -228,7 +229,7 @@ class Run(Callback):
             checkpoint.save(agent, self.folder / "best", evaluation_return=found)
 
     def on_checkpoint(self, agent: Any) -> None:
-        path = self.checkpoints / f"step_{agent.steps:012d}"
+        path = self.checkpoints / CHECKPOINT_AT.format(agent.steps)
         if path.is_dir() and {file.name for file in path.iterdir()} <= {checkpoint.ARRAYS}:
             shutil.rmtree(path)  # what was left of a damaged one, before which the run went on
         agent.save(path, replay=True)

@@ -77,7 +77,7 @@ def test_what_is_left_of_the_loss_moves_the_temperature_alone(name, aim, monkeyp
 
 @pytest.mark.parametrize("name, reaches", [("ppo sde", False), ("sac sde", True)])
 def test_the_size_of_held_noise_reaches_the_layers_that_it_is_a_function_of_in_sac_alone(name, reaches, monkeypatch):
-    """As in the paper's code: on-policy its σ alone answers for it, in SAC the features are learned for it too."""
+    """As in Stable-Baselines3: on-policy its σ alone answers for it, in SAC the features are learned for it too."""
     agent, rng = AGENTS[name](), np.random.default_rng(1)
     states = rng.standard_normal((6, 3))
 
