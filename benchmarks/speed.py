@@ -34,7 +34,7 @@ REPORT = ROOT / "docs/benchmarks/speed.json"
 ENGINES = ("jax", "tensorflow", "torch", "mindspore")
 REFERENCE = "sb3"
 BY_HAND = ("jax", "tensorflow", "torch")
-PARTS = ("by-hand", "acting", "solve", "floor", "jobs", "memory")
+PARTS = ("by-hand", "acting", "priorities", "solve", "floor", "jobs", "memory")
 EVALUATE_EVERY, SOLVED = 10_000, 475  # steps, mean return of 20 episodes
 SEEDS_TO_SOLVE = range(101, 112)  # none of those that settings were tuned on; eleven, for what a seed needs is luck
 
@@ -54,9 +54,10 @@ def main() -> None:
     report = kept() | {"machine": machine(options.peers_python)}
     if "by-hand" in parts:
         keep(report, "by_hand", {e: beside_by_hand(e, options.repeats) for e in BY_HAND if e in options.engines})
-    if "acting" in parts:
-        keep(report, "acting", medians([run(ours("acting")) for _ in range(options.repeats)]))
-        print(f"acting: {report['acting']}", flush=True)
+    for name in ("acting", "priorities"):
+        if name in parts:
+            keep(report, name, medians([run(ours(name)) for _ in range(options.repeats)]))
+            print(f"{name}: {report[name]}", flush=True)
     if "solve" in parts:
         keep(report, "solve", solving(options.engines, SEEDS_TO_SOLVE, options.peers_python))
     for job in options.jobs if "floor" in parts else ():
