@@ -163,7 +163,7 @@ class Agent(Actor, ABC):
         self._callbacks = callbacks
         self.profile.start(self.steps)
         self._logged_at = self._checkpoint_at = self.steps
-        with one_blas_thread(), self.whole.watched(), ExitStack() as ends:
+        with suppress(StopTraining), one_blas_thread(), self.whole.watched(), ExitStack() as ends:
             self._is_learning = True
             ends.callback(vars(self).update, _is_learning=False, _callbacks=())
             ends.enter_context(self.while_learning())
