@@ -17,13 +17,15 @@ from probes import GAMMA, STATES, ObservationMatters, environment
 
 from rlzoo import UserError, load, nn
 from rlzoo.algorithms import ALGORITHMS, find
-from rlzoo.backend import ops
+from rlzoo.backend import Engine, ops
 from rlzoo.nn import layers
 from rlzoo.training.config import validate
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))
+sys.path.insert(0, str(Path(__file__).parent / "algorithms"))
 
 import combinations
+import loss_cases
 
 PAGE = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n# (\S+)\n(.*?)```", PAGE, re.S)
@@ -159,6 +161,15 @@ def test_the_algorithm_weighs_what_it_did_by_what_came_of_it(awr):
     loss, metrics = agent.loss(params, batch)
     np.testing.assert_allclose(metrics[:2], [expected, error], rtol=1e-5)
     np.testing.assert_allclose(loss, expected + 0.5 * error, rtol=1e-5)
+
+
+@pytest.mark.parametrize("case", [loss_cases.loss_case, loss_cases.update_case])
+@pytest.mark.parametrize("backend", INSTALLED[:1])
+def test_the_parity_cases_take_the_algorithm(backend, awr, monkeypatch, case):
+    """Step 5: its row in `CASES` is enough."""
+    monkeypatch.setitem(loss_cases.CASES, "awr", ("awr", loss_cases.DISCRETE, loss_cases.PPO))
+    _, function, arguments = case("awr")
+    assert_close(compiled(Engine(backend), function, *arguments), reference(function, *arguments), 1e-4)
 
 
 @pytest.mark.parametrize("part", ["masks", "recurrence", "Dict, Tuple", "images", "gSDE", "frame stack"])
