@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent / "algorithms"))
 
 import combinations
 import loss_cases
+import pages
 
 PAGE = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n# (\S+)\n(.*?)```", PAGE, re.S)
@@ -175,6 +176,14 @@ def test_the_parity_cases_take_the_algorithm(backend, awr, monkeypatch, case):
 @pytest.mark.parametrize("part", ["masks", "recurrence", "Dict, Tuple", "images", "gSDE", "frame stack"])
 def test_the_algorithm_combines_with_what_the_page_promises(awr, part):
     assert combinations.combines("awr", part)
+
+
+def test_its_page_can_be_written(awr):
+    """Step 6."""
+    written = pages.page("awr")
+    equations = written.partition("## Equations\n\n")[2].partition("\n\n")[0].splitlines()
+    assert [line.partition(":")[0] for line in equations] == ["- `AWR.loss`", "- `nn.returns.generalized_advantage`"]
+    assert "| `max_weight` | float | `20.0` | Most that a step may count. |" in written
 
 
 def test_the_algorithm_documents_its_fields(awr):
