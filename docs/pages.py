@@ -12,6 +12,7 @@ from statistics import mean, median
 from typing import Any
 
 from combinations import ACTIONS, PARTS, acts_in, combines
+from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
 from rlzoo.algorithms import ALGORITHMS, find
@@ -127,9 +128,24 @@ def hyperparameters(kind: Any) -> list[str]:
 
 
 def refused(algorithm: str) -> set[str]:
-    """The fields that its config inherits for parts that it does not combine with."""
+    """The fields that its config inherits for parts that it does not combine with, or can only refuse or leave idle."""
     parts = [part for name, part in PARTS.items() if not combines(algorithm, name)]
-    return {field for part in parts for settings in part.settings for field in (*settings, *part.details)}
+    fields = {field for part in parts for settings in part.settings for field in (*settings, *part.details)}
+    kind = find(algorithm).Config
+    config = kind()
+    for name, value in config:
+        if config.idle(name) == "" or (isinstance(value, bool) and refuses(kind, {name: not value})):
+            fields.add(name)
+    return fields
+
+
+def refuses(kind: Any, values: dict[str, Any]) -> bool:
+    """Whether a config cannot be made of these values and its defaults."""
+    try:
+        kind(**values)
+    except ValidationError:
+        return True
+    return False
 
 
 def entries(algorithm: str, group: str = "environments") -> dict[str, Any]:

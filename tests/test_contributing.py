@@ -17,13 +17,16 @@ from probes import GAMMA, STATES, ObservationMatters, environment
 
 from rlzoo import UserError, load, nn
 from rlzoo.algorithms import ALGORITHMS, find
-from rlzoo.backend import ops
+from rlzoo.backend import Engine, ops
 from rlzoo.nn import layers
 from rlzoo.training.config import validate
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))
+sys.path.insert(0, str(Path(__file__).parent / "algorithms"))
 
 import combinations
+import loss_cases
+import pages
 
 PAGE = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n# (\S+)\n(.*?)```", PAGE, re.S)
@@ -161,9 +164,26 @@ def test_the_algorithm_weighs_what_it_did_by_what_came_of_it(awr):
     np.testing.assert_allclose(loss, expected + 0.5 * error, rtol=1e-5)
 
 
+@pytest.mark.parametrize("case", [loss_cases.loss_case, loss_cases.update_case])
+@pytest.mark.parametrize("backend", INSTALLED[:1])
+def test_the_parity_cases_take_the_algorithm(backend, awr, monkeypatch, case):
+    """Step 5: its row in `CASES` is enough."""
+    monkeypatch.setitem(loss_cases.CASES, "awr", ("awr", loss_cases.DISCRETE, loss_cases.PPO))
+    _, function, arguments = case("awr")
+    assert_close(compiled(Engine(backend), function, *arguments), reference(function, *arguments), 1e-4)
+
+
 @pytest.mark.parametrize("part", ["masks", "recurrence", "Dict, Tuple", "images", "gSDE", "frame stack"])
 def test_the_algorithm_combines_with_what_the_page_promises(awr, part):
     assert combinations.combines("awr", part)
+
+
+def test_its_page_can_be_written(awr):
+    """Step 6."""
+    written = pages.page("awr")
+    equations = written.partition("## Equations\n\n")[2].partition("\n\n")[0].splitlines()
+    assert [line.partition(":")[0] for line in equations] == ["- `AWR.loss`", "- `nn.returns.generalized_advantage`"]
+    assert "| `max_weight` | float | `20.0` | Most that a step may count. |" in written
 
 
 def test_the_algorithm_documents_its_fields(awr):

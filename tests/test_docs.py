@@ -92,7 +92,7 @@ def test_a_page_recommends_for_families_after_environments():
 
 @pytest.mark.parametrize("algorithm, without", [
     ("discrete_sac", {"sde", "sde_sample_freq", "log_std_init"}), ("sac", {"action_masks"}), ("a2c", {"overlap"}),
-    ("ppo", set()),
+    ("ppo", set()), ("dqn", set()), ("rainbow", set()), ("qrdqn", {"distributional", "n_atoms", "v_min", "v_max"}),
 ])  # fmt: skip
 def test_a_page_lists_no_field_that_can_only_be_refused(algorithm, without):
     assert pages.refused(algorithm) & set(find(algorithm).Config.model_fields) == without

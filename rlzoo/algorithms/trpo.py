@@ -74,7 +74,7 @@ class TRPO(ActorCriticAgent):
         return np.stack(epochs).reshape(-1, batch).astype(np.int32)
 
     def update(self, state: dict[str, Any], rollout: dict[str, Any], minibatches: Array, scalars: Any) -> Any:
-        """Algorithm 1 (Schulman 2015): advantages, the natural step by line search, then the critic's epochs."""
+        """One iteration (Schulman 2015, section 6): advantages, a natural step by line search, the critic's epochs."""
         flat = state["parameters"]
         rows, explained_variance = self.advantages(flat, rollout)
         batch = self.in_sequences(rows)

@@ -18,7 +18,7 @@ from rlzoo.backend import cache, convolution, tree
 add, subtract, multiply, divide, power = jnp.add, jnp.subtract, jnp.multiply, jnp.divide, jnp.power
 minimum, maximum, where = jnp.minimum, jnp.maximum, jnp.where
 equal, less, greater = jnp.equal, jnp.less, jnp.greater
-abs, negative, exp, log, sqrt, square, tanh = jnp.abs, jnp.negative, jnp.exp, jnp.log, jnp.sqrt, jnp.square, jnp.tanh
+negative, exp, log, sqrt, square, tanh = jnp.negative, jnp.exp, jnp.log, jnp.sqrt, jnp.square, jnp.tanh
 sigmoid, softplus, relu = jax.nn.sigmoid, jax.nn.softplus, jax.nn.relu
 log_softmax, softmax = jax.nn.log_softmax, jax.nn.softmax
 matmul, reshape, permute_dims, expand_dims, broadcast_to = (
@@ -28,6 +28,10 @@ squeeze, zeros_like, take = jnp.squeeze, jnp.zeros_like, jnp.take
 stop_gradient = jax.lax.stop_gradient
 NARROW, COLUMNS = 16, 6  # outputs of a linear map
 LARGEST_PACKED = 1 << 20  # bytes of an array that is copied to go to a GPU with others
+
+
+def abs(x):
+    return jnp.sign(x) * x  # whose derivative at 0 is 0, as on the other engines: that of jnp.abs is 1
 
 
 def sum(x, axis, keepdims):

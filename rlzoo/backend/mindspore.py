@@ -37,8 +37,13 @@ def add(x, y):
 
 @contextlib.contextmanager
 def _nothing_said():
-    """Nothing is written to stderr, nor to stdout, by the C library either; a stdout that is closed stays closed."""
+    """Nothing is written to stderr, nor to stdout, by the C library either; a stdout that is closed stays closed.
+
+    Nor is the hook of exceptions told, as Python's C library does: a notebook's would show a traceback in red.
+    """
     with contextlib.redirect_stderr(io.StringIO()), contextlib.ExitStack() as after:
+        after.callback(setattr, sys, "excepthook", sys.excepthook)
+        sys.excepthook = lambda *_: None
         with contextlib.suppress(OSError, AttributeError):
             sys.stdout.flush()
             stdout = os.dup(1)

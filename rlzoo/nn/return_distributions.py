@@ -104,8 +104,9 @@ class QuantileReturn:
     def error(self, outputs: Array, target: Array) -> Array:
         """The quantile Huber loss, Σ_i mean_j |τ_i − 1(δ_ij < 0)| huber(δ_ij), with δ_ij = y_j − θ_i.
 
-        Dabney 2018, eq. 10. θ `[N, count]` are ours, y the target's. The gradient in θ, −mean_j of the slopes, is
-        written out: what would be differentiated has a number for each pair of quantiles.
+        Dabney 2018, eq. 10. θ `[N, count]` are ours, y the target's; τ_i = (i − ½) / count, there with a hat. The
+        gradient in θ, −mean_j of the slopes, is written out: what would be differentiated has a number for each pair of
+        quantiles.
         """
         middle = (np.arange(self.count, dtype=np.float32) + 0.5) / self.count
         tau, fixed = ops.expand_dims(ops.asarray(middle, outputs), -1), ops.stop_gradient(outputs)

@@ -7,6 +7,7 @@ NumPy's finite differences see through `stop_gradient`; `holding_stopped_values`
 from __future__ import annotations
 
 from contextlib import contextmanager
+from inspect import signature
 
 import gymnasium as gym
 import numpy as np
@@ -185,6 +186,11 @@ def learned_from(agent, state, rng):
     return data | {"weight": 1.0 - flags(rng, ROLLOUT)}
 
 
+def as_taken(function, *arguments):
+    """Called with as many of these as it takes."""
+    return function(*arguments[: len(signature(function).parameters)])
+
+
 def loss_case(name):
     """A function `(state, data) -> value, metrics and gradient` of an agent's loss, and its arguments."""
     agent, rng = agent_of(name), np.random.default_rng(1)
@@ -196,7 +202,7 @@ def loss_case(name):
         def of_on_policy(state, data):
             def loss(params):
                 if agent.name != "trpo":
-                    return agent.loss(params, data, scalars)
+                    return as_taken(agent.loss, params, data, scalars)
                 surrogate, entropy = agent.surrogate(params, data)
                 return surrogate + 0.7 * agent.divergence(params, data), entropy
 
@@ -223,15 +229,12 @@ def scalars_of(agent):
 
 def targets_of(agent, state, data):
     """The targets of an off-policy agent."""
-    scalars = [scalars_of(agent)] if agent.name in ("sac", "tqc", "discrete_sac") else []
-    return agent.targets(state, data["batch"], data["noise"], *scalars)
+    return as_taken(agent.targets, state, data["batch"], data["noise"], scalars_of(agent))
 
 
 def loss_arguments(agent, data):
     """What its loss takes after the target."""
-    if agent.name in ("td3", "ddpg"):
-        return []
-    return [data["noise"], *([scalars_of(agent)] if agent.name in ("sac", "tqc", "discrete_sac") else [])]
+    return [data["noise"], scalars_of(agent)][: len(signature(agent.loss).parameters) - 3]
 
 
 def update_case(name):
@@ -241,11 +244,11 @@ def update_case(name):
     if isinstance(agent, OnPolicyAgent):
         data = rollout(agent, rng)
         scalars = {key: SCALARS[key] for key in agent.config.scalars(0.0)}
-        if agent.name == "a2c":
+        noise = agent.noise_of_update()
+        if noise is None:  # a gradient step a rollout
             return agent, agent.update, (state, data, None, scalars | {"learning_rate": np.float64(1.0)})
         if agent.policy.trunk.cell is not None:  # whose differences take long: few steps, and long ones
-            few = agent.minibatches()[:5]
-            return agent, agent.update, (state, data, few, scalars | {"learning_rate": np.float64(1e-2)})
+            return agent, agent.update, (state, data, noise[:5], scalars | {"learning_rate": np.float64(1e-2)})
         n = 1 if agent.name == "trpo" else N_UPDATES
         indices = [rng.permutation(ROLLOUT)[:BATCH] for _ in range(n)]
         return agent, agent.update, (state, data, np.array(indices, np.int32), scalars)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from engines import require
 
@@ -31,6 +34,14 @@ def test_auto_is_the_first_that_is_installed(monkeypatch):
     monkeypatch.setattr("rlzoo.backend.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"no engine is installed: .*pip install"):
         choose()
+
+
+def test_a_notebook_is_shown_no_traceback_of_mindspore_where_numpy_is_new():
+    require("mindspore")
+    lines = "import sys", "told = []", "sys.excepthook = hook = lambda *error: told.append(error)"  # a notebook has one
+    lines += "from rlzoo.backend import Engine", "Engine('mindspore').module", "print(told, sys.excepthook is hook)"
+    found = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, timeout=300)
+    assert found.stdout == "[] True\n", found.stdout + found.stderr
 
 
 def test_an_eager_agent_learns_and_compiles_nothing(monkeypatch):

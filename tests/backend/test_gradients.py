@@ -27,6 +27,18 @@ def test_stop_gradient_makes_a_constant(engine, run):
 
 
 @both
+def test_the_absolute_value_is_level_at_its_kink(engine, run):
+    """And its value is exact, of what is no finite number too."""
+    x = np.array([0.0, -0.0, 2.0, -3.0, np.inf, -np.inf, np.nan])
+    np.testing.assert_array_equal(run(engine, ops.abs, x), np.abs(x))
+
+    def gradient(x):
+        return ops.value_and_grad(lambda p: (ops.sum(ops.abs(p[0])), None), [x])[2][0]
+
+    assert_close(run(engine, gradient, x[:4]), np.sign(x[:4]))
+
+
+@both
 def test_what_the_loss_does_not_read_has_no_gradient(engine, run):
     def gradient(x, y):
         return ops.value_and_grad(lambda p: (ops.sum(ops.square(p[1])), None), [x, y])[2]

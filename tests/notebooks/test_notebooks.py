@@ -67,6 +67,8 @@ def run(name, folder):
         notebook, km=ThisInterpreter(), timeout=600, resources={"metadata": {"path": str(folder)}}
     )
     client.execute(env=variables, cleanup_kc=True)  # the kernel ends, its sockets close
+    told = [output for cell in notebook.cells for output in cell.get("outputs", []) if output.output_type == "error"]
+    assert not told, "a traceback is shown, though the cell went on"
     return Ran(notebook)
 
 
