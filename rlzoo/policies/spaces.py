@@ -207,8 +207,12 @@ def _leaf_rows(space: spaces.Space, observation: Any) -> tuple[np.ndarray, bool]
         raise UserError(f"observation of shape {array.shape} is not valid: expected {shape} or (N, *{shape})")
     if array.dtype.kind not in "biu":
         array = _finite(space, array)
+    if space.dtype is not None and space.dtype.kind in "iu" and not np.can_cast(array.dtype, space.dtype):
+        holds = np.iinfo(space.dtype)
+        if (other := none_of(array, holds.min, holds.max)) is not None:  # of which a cast would make another number
+            raise UserError(f"observation is not valid: it has {other}, expected {space.dtype}")
     for choices in choices_in(space, array):
-        if (none := none_of(*choices)) is not None:
+        if (none := none_of(*choices)) is not None:  # of which a network would see zeros
             raise UserError(f"observation is not valid: it has {none}, expected one of {space}")
     return (array[None] if one else array), one
 
@@ -244,7 +248,7 @@ def choices_in(space: spaces.Space, observation: Any) -> list[tuple[np.ndarray, 
 
 
 def none_of(part: np.ndarray, lowest: Any, highest: Any) -> Any:
-    """The first of these numbers that is none of the choices, of which a network would see nothing; else None."""
+    """The first of these numbers that is none from the lowest to the highest; None where all are."""
     wrong = (part < lowest) | (part > highest)
     return part[wrong][0] if wrong.any() else None
 
