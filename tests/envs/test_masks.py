@@ -161,7 +161,10 @@ def test_forms_that_are_not_copies_are_refused(form):
 
 
 def test_an_action_that_is_allowed_no_choice_may_take_any():
-    assert checked([1, 0, 0, 0, 0], (2, 3)).tolist() == [1] * 5
+    """The others, of which the mask says something, keep to it."""
+    assert checked([1, 0, 0, 0, 0], (2, 3)).tolist() == [1, 0, 1, 1, 1]
+    assert checked([0, 0, 0, 1, 0], (2, 3)).tolist() == [1, 1, 0, 1, 0]
+    assert checked([0, 0, 0, 0, 0], (2, 3)).tolist() == [1] * 5
     assert checked([0, 1, 0, 0, 1], (2, 3)).tolist() == [0, 1, 0, 0, 1]
     masks = np.array([[1, 0, 0, 0, 0], [0, 1, 0, 0, 1]])
     assert leaves_a_choice(masks, (2, 3)).tolist() == [[True, False], [True, True]]
