@@ -126,7 +126,7 @@ def checked(mask: Any, choices: tuple[int, ...]) -> np.ndarray:
     if mask is None:
         return np.ones(count, np.int8)
     parts = mask if isinstance(mask, tuple | list) else [mask]  # of a MultiDiscrete, perhaps one for each action
-    array = np.concatenate([np.ravel(part) for part in parts]).astype(np.int8)
+    array = (np.concatenate([np.ravel(part) for part in parts]) > 0).astype(np.int8)  # as `act` reads one
     if len(array) != count:
         raise UserError(f"an action mask of {len(array)} choices does not fit the action space, which has {count}")
     left = leaves_a_choice(array, choices)

@@ -168,3 +168,9 @@ def test_an_action_that_is_allowed_no_choice_may_take_any():
     assert checked([0, 1, 0, 0, 1], (2, 3)).tolist() == [0, 1, 0, 0, 1]
     masks = np.array([[1, 0, 0, 0, 0], [0, 1, 0, 0, 1]])
     assert leaves_a_choice(masks, (2, 3)).tolist() == [[True, False], [True, True]]
+
+
+def test_whatever_is_above_0_allows():
+    """Probabilities and counts too, of which int8 would make 0."""
+    assert checked([0.5, 0.0, 256.0, -1.0], (4,)).tolist() == [1, 0, 1, 0]
+    assert checked(np.array([True, False]), (2,)).tolist() == [1, 0]
