@@ -2,11 +2,12 @@
 
     python -m benchmarks.speed [--jobs ppo-cartpole ...] [--engines jax ...] [--repeats 3] [--skip memory ...]
     python -m benchmarks.speed --algorithms    # a row for each algorithm that has none among the other jobs, only
+    python -m benchmarks.speed --page speed_xeon    # another machine's page
 
 Each measurement is a process of its own; the contenders take turns, so a drift of the machine's speed meets all of
 them. The steady rate counts from the end of the first update; what the first update costs beyond an ordinary one
 (tracing and compiling) stands in a column of its own. Writes `docs/benchmarks/speed.md` and `.json` after every
-round; what is not measured anew is kept as `speed.json` has it, each section and job under the date of its measurement.
+round; what is not measured anew is kept as the JSON has it, each section and job under the date of its measurement.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from benchmarks.jobs import ALGORITHMS, JOBS, Job
 from benchmarks.report import page
 
 ROOT = Path(__file__).resolve().parent.parent
-REPORT = ROOT / "docs/benchmarks/speed.json"
+PAGES = ROOT / "docs/benchmarks"
 ENGINES = ("jax", "tensorflow", "torch", "mindspore")
 REFERENCE = "sb3"
 BY_HAND = ("jax", "tensorflow", "torch")
@@ -44,6 +45,7 @@ def main() -> None:
     parser.add_argument("--jobs", nargs="+", choices=JOBS, default=list(JOBS))
     parser.add_argument("--algorithms", action="store_true", help="only a job for each algorithm, and no other part")
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
+    parser.add_argument("--page", default="speed", help="the name of the page and its JSON: one for each machine")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--skip", nargs="*", choices=PARTS, default=[], help="parts to leave out")
     parser.add_argument("--peers-python", default=str(ROOT / ".venv-peers/bin/python"))
@@ -51,7 +53,7 @@ def main() -> None:
     if options.algorithms:
         options.jobs, options.skip = list(ALGORITHMS), [part for part in PARTS if part not in ("floor", "jobs")]
     parts = [part for part in PARTS if part not in options.skip]
-    report = kept() | {"machine": machine(options.peers_python)}
+    report = kept(options.page) | {"machine": machine(options.peers_python)}
     if "by-hand" in parts:
         keep(report, "by_hand", {e: beside_by_hand(e, options.repeats) for e in BY_HAND if e in options.engines})
     for name in ("acting", "priorities"):
@@ -62,7 +64,7 @@ def main() -> None:
         keep(report, "solve", solving(options.engines, SEEDS_TO_SOLVE, options.peers_python))
     for job in options.jobs if "floor" in parts else ():
         keep(report["floor"], job, run(ours("floor", job)), report["dates"]["floor"])
-    write(report)
+    write(report, options.page)
     results: dict[str, dict[str, list[dict[str, Any]]]] = {job: {} for job in options.jobs}
     for repeat in range(options.repeats if "jobs" in parts else 0):
         for job in options.jobs:
@@ -74,15 +76,16 @@ def main() -> None:
                 print(f"{repeat + 1}/{options.repeats} {job} {name}: {shown}", flush=True)
         for job, rows in results.items():
             keep(report["jobs"], job, summary(JOBS[job], rows), report["dates"]["jobs"])
-        write(report)
+        write(report, options.page)
     if "memory" in parts:
         keep(report, "memory", {engine: run(ours("memory", engine)) for engine in options.engines})
-        write(report)
+        write(report, options.page)
 
 
-def kept() -> dict[str, Any]:
-    """The last report, to which a run adds; with the date of each section and, under "floor" and "jobs", each job."""
-    report: dict[str, Any] = json.loads(REPORT.read_text(encoding="utf-8")) if REPORT.exists() else {}
+def kept(name: str = "speed") -> dict[str, Any]:
+    """A page's last report, to which a run adds; with the date of each section and, in "floor" and "jobs", each job."""
+    path = PAGES / f"{name}.json"
+    report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     for part in ("floor", "jobs"):
         report[part] = {job: figures for job, figures in report.get(part, {}).items() if job in JOBS}
     if "dates" not in report:  # written before sections had dates: all of one run
@@ -102,11 +105,11 @@ def today() -> str:
     return datetime.now(UTC).date().isoformat()
 
 
-def write(report: dict[str, Any]) -> None:
-    REPORT.parent.mkdir(parents=True, exist_ok=True)
-    REPORT.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    REPORT.with_suffix(".md").write_text(page(report), encoding="utf-8")
-    print(f"written: {REPORT.with_suffix('.md')}", flush=True)
+def write(report: dict[str, Any], name: str = "speed") -> None:
+    path = PAGES / f"{name}.json"
+    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    path.with_suffix(".md").write_text(page(report), encoding="utf-8")
+    print(f"written: {path.with_suffix('.md')}", flush=True)
 
 
 def ours(worker: str, *arguments: str) -> list[str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from rlzoo.errors import UserError
+from rlzoo.errors import RlzooWarning, UserError
 
 if TYPE_CHECKING:
     from rlzoo.algorithms import load
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "A2C", "DDPG", "DQN", "PPO", "QRDQN", "SAC", "TD3", "TQC", "TRPO", "DiscreteSAC", "Rainbow", "Reinforce",
-    "UserError", "__version__", "load", "make",
+    "RlzooWarning", "UserError", "__version__", "load", "make",
 ]  # fmt: skip
 
 _HOMES = {"load": "rlzoo.algorithms", "make": "rlzoo.envs"}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import sys
+import warnings
 from collections.abc import Iterable
 from numbers import Real
 from typing import Any
@@ -10,6 +12,18 @@ from typing import Any
 
 class UserError(ValueError):
     """A mistake in what was asked for. The command line prints its message alone and exits with status 2."""
+
+
+class RlzooWarning(UserWarning):
+    """What may not be what was meant, and does not stop what was asked for."""
+
+
+def warn(message: str) -> None:
+    """Warn at the line that called rlzoo, wherever within it this is noticed."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "rlzoo":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, RlzooWarning, stacklevel=level)
 
 
 def nearest(value: str, valid: Iterable[str], cutoff: float = 0.5) -> str:

@@ -8,7 +8,6 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -21,7 +20,7 @@ from rlzoo.cli.play import play
 from rlzoo.cli.settings import spread
 from rlzoo.cli.show import show
 from rlzoo.cli.train import train
-from rlzoo.errors import UserError, printable
+from rlzoo.errors import RlzooWarning, UserError, printable
 
 UsageError: Any = typer.BadParameter.__base__  # typer carries a click of its own in some versions, uses click in others
 
@@ -94,10 +93,10 @@ def _flush_stdout(status: Any) -> Any:
 @contextmanager
 def _warnings_as_lines() -> Iterator[None]:
     """What rlzoo warns of is a line on stderr, without the place in its source; other warnings stay as they are."""
-    as_ever, home = warnings.showwarning, Path(__file__).parents[1]
+    as_ever = warnings.showwarning
 
     def show(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:
-        if Path(filename).is_relative_to(home):
+        if issubclass(category, RlzooWarning):
             print(f"warning: {printable(' '.join(str(message).split()))}", file=sys.stderr)
         else:
             as_ever(message, category, filename, lineno, file, line)

@@ -130,7 +130,7 @@ def _check_unchanged(run: Any, keeps: dict[str, tuple[str, Any]], fixed: dict[st
     """Raises UserError if an option contradicts what the run was made with."""
     from rlzoo.cli.agents import quoted
     from rlzoo.envs import is_harmless
-    from rlzoo.training.checkpoint import read_manifest
+    from rlzoo.training.checkpoint_files import read_manifest
 
     folder = printable(run.folder)
     made_with = read_manifest(run.latest_checkpoint())
@@ -149,7 +149,7 @@ def _check_unchanged(run: Any, keeps: dict[str, tuple[str, Any]], fixed: dict[st
 
 def _resumed_agent(run: Any, env: str | None, backend: str | None, device: str, eager: bool, more: int | None) -> Any:
     from rlzoo.cli.agents import load_agent, quoted, vouched
-    from rlzoo.training.checkpoint import read_manifest
+    from rlzoo.training.checkpoint_files import read_manifest
 
     backend = backend or read_manifest(run.latest_checkpoint())["backend"]
     agent = load_agent(run.folder, env, backend, device, eager, replay=True)

@@ -6,7 +6,6 @@ action one after another. It comes from `info["action_mask"]`, or else from the 
 
 from __future__ import annotations
 
-import warnings
 from functools import cache
 from typing import Any
 
@@ -16,7 +15,7 @@ from gymnasium import spaces
 from gymnasium.vector import VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 
-from rlzoo.errors import UserError
+from rlzoo.errors import UserError, warn
 
 KEY, METHOD = "action_mask", "action_masks"
 _UNKNOWN = (
@@ -91,7 +90,7 @@ class MaskedActionsVector(VectorWrapper):
             for i in np.flatnonzero(terminated | truncated):
                 mask = None if of_final is None else of_final[i]
                 if mask is None and truncated[i]:
-                    warnings.warn(_UNKNOWN.format(self.env), stacklevel=2)
+                    warn(_UNKNOWN.format(self.env))
                 wrapped[i] = {KEY: checked(mask, self.choices), "observation": final[i]}
             info = info | {"final_obs": wrapped}
         over = False if final is not None else terminated  # with a final observation, these are of new episodes

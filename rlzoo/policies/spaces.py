@@ -106,12 +106,14 @@ def _size(plain: Any) -> int:
 def parts_of(space: spaces.Space) -> dict[Any, spaces.Space] | None:
     """The spaces inside a Dict or a Tuple by their keys; None for any other.
 
-    Raises UserError for keys that a checkpoint would give back as others.
+    Raises UserError for keys that a checkpoint, where "a/b" is the "b" in "a", would give back as others.
     """
     if isinstance(space, spaces.Dict):
         for key in space.spaces:
             if not isinstance(key, str):
                 raise UserError(f"the keys of {space} are not all text: write {str(key)!r} for {key!r}")
+            if outer := next((other for other in space.spaces if key.startswith(f"{other}/")), None):
+                raise UserError(f"the keys {outer!r} and {key!r} stand side by side in {space}: rename one")
         return dict(space.spaces)
     return dict(enumerate(space.spaces)) if isinstance(space, spaces.Tuple) else None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any, ClassVar
@@ -15,7 +14,7 @@ from rlzoo import envs
 from rlzoo.backend import Engine, tree
 from rlzoo.envs.masks import KEY, leaves_a_choice
 from rlzoo.envs.masks import choices as choices_of
-from rlzoo.errors import UserError, whole_number
+from rlzoo.errors import UserError, warn, whole_number
 from rlzoo.nn import Layout
 from rlzoo.policies.spaces import example, has_image, outline, rows, same_bounds
 from rlzoo.training import copies
@@ -224,7 +223,7 @@ class Actor:
                 result = evaluate(self.player(vector_env.num_envs, rng), vector_env, episodes, seed, longest)
             if result.cut:
                 cut = f"{result.cut} of {episodes} episodes were cut off at {longest:,} steps"
-                warnings.warn(f"{cut}: in Python, evaluate(longest=…) plays them further", stacklevel=2)
+                warn(f"{cut}: in Python, evaluate(longest=…) plays them further")
             return result
         finally:
             if not given:

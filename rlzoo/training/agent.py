@@ -5,7 +5,6 @@ A subclass gives its networks (`build_policy`), its learning phase (`phase`) and
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
@@ -19,7 +18,7 @@ from gymnasium.vector import VectorEnv
 
 from rlzoo import envs
 from rlzoo.backend import Engine
-from rlzoo.errors import UserError, number, whole_number
+from rlzoo.errors import UserError, number, warn, whole_number
 from rlzoo.nn import Layer, Layout
 from rlzoo.policies import Trunk
 from rlzoo.policies.encoders import encoder_for
@@ -163,7 +162,7 @@ class Agent(Actor, ABC):
         self._callbacks = callbacks
         self.profile.start(self.steps)
         self._logged_at = self._checkpoint_at = self.steps
-        with one_blas_thread(), self.whole.watched(), ExitStack() as ends:
+        with suppress(StopTraining), one_blas_thread(), self.whole.watched(), ExitStack() as ends:
             self._is_learning = True
             ends.callback(vars(self).update, _is_learning=False, _callbacks=())
             ends.enter_context(self.while_learning())
@@ -221,7 +220,7 @@ class Agent(Actor, ABC):
         waited = self.steps - self._checkpoint_at >= self.config.n_envs * LONGEST and self.steps < self.total_steps
         if waited and not (self._whole_episodes or self.config.checkpoint_every):
             mend = "state a limit by gymnasium.wrappers.TimeLimit, or set checkpoint_every"
-            warnings.warn(f"an episode did not end in {LONGEST:,} steps, and all begin anew now: {mend}", stacklevel=2)
+            warn(f"an episode did not end in {LONGEST:,} steps, and all begin anew now: {mend}")
         self._must_reset, self._checkpoint_at = True, self.steps
         self._tell("on_checkpoint")
 

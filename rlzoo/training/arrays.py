@@ -55,16 +55,15 @@ class Part(Mapping[str, np.ndarray]):
 def stored(path: Path, digests: tuple[str, str], replay: bool) -> Stored:
     """The arrays of a file, with its replay or without.
 
-    `digests` are that of the file and that of what is no replay, "" where none is known. Raises ValueError where what
-    is read has another.
+    `digests` are that of the file and that of what is no replay. Raises ValueError where what is read has another.
     """
     whole, without_replay = digests
     file = safe_open(path, "numpy")  # before its digest: what has the right one is then not another that took its place
     names = list(file.keys())
     wanted = [name for name in names if replay or not name.startswith(REPLAY)]
     found = Stored(file, wanted)
-    in_part = len(wanted) < len(names) and without_replay != ""
-    if (digest_without_replay(found) != without_replay) if in_part else (whole not in ("", digest(path))):
+    in_part = len(wanted) < len(names)
+    if (digest_without_replay(found) != without_replay) if in_part else (digest(path) != whole):
         raise ValueError("its content is not what manifest.json says")
     return found
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import warnings
 from contextlib import suppress
 from pathlib import Path
+
+from rlzoo.errors import warn
 
 MEMINFO = Path("/proc/meminfo")
 
@@ -27,7 +28,7 @@ def warn_unless_it_fits(name: str, count: int, size: int) -> None:
     """
     room = available()
     if room is not None and size > room:
-        warnings.warn(
+        warn(
             f"{name} = {count:,} takes {size / 1e9:,.2f} GB once it is full, and {room / 1e9:,.2f} GB of memory are "
-            f"available: a process that runs out is killed; lower {name} below {count * room // size:,}", stacklevel=2,
-        )  # fmt: skip
+            f"available: a process that runs out is killed; lower {name} below {count * room // size:,}"
+        )

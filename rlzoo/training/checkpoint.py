@@ -1,4 +1,4 @@
-"""Checkpoints: a folder with `manifest.json` and `arrays.safetensors`, whole or not there at all.
+"""Saving and loading: a checkpoint is a folder, whole or not there at all.
 
 Nothing is pickled or evaluated, no module named in a file is imported: a stranger's checkpoint is safe to load.
 """
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
@@ -22,45 +21,11 @@ from rlzoo.backend import Engine
 from rlzoo.envs import is_harmless
 from rlzoo.errors import UserError, printable
 from rlzoo.policies.spaces import from_plain, to_plain
-from rlzoo.training.arrays import REPLAY, Part, digest, digest_without_replay, fitted, flat, stored
+from rlzoo.training import checkpoint_files as files
+from rlzoo.training.arrays import REPLAY, Part, digest, digest_without_replay, fitted, flat
 from rlzoo.training.bounds import BoundedGenerator, check_views, check_widths, most_for
-from rlzoo.training.complaints import brief, readable
+from rlzoo.training.complaints import brief
 from rlzoo.training.config import Resolved, validate, warn_of_idle
-
-FORMAT = 1
-MANIFEST, ARRAYS = "manifest.json", "arrays.safetensors"
-
-
-class _Episodes(BaseModel):
-    finished: int = Field(ge=0)
-    returns: list[float]
-    lengths: list[int]
-    successes: list[float] = []
-
-
-class Manifest(BaseModel):
-    """What `manifest.json` holds: all that is no array."""
-
-    model_config = ConfigDict(strict=True)
-
-    format: int
-    algorithm: str
-    kind: str = ""  # the name of the agent's class
-    sha256: str = ""  # of the file of the arrays
-    sha256_without_replay: str = ""  # of what is read by one who only acts
-    evaluation_return: float | None = None  # of a run's best checkpoint
-    environment: str
-    environment_is_id: bool
-    observation_space: dict[str, Any]
-    action_space: dict[str, Any]
-    config: dict[str, Any]
-    sources: dict[str, str]
-    seed: int = Field(ge=0)
-    backend: str
-    steps: int = Field(ge=0)
-    total_steps: int = Field(ge=1)
-    generator: dict[str, Any]
-    episodes: _Episodes
 
 
 class Unmade(UserError):
@@ -75,28 +40,28 @@ def save(agent: Any, path: str | Path, replay: bool = False, evaluation_return: 
     """
     path = Path(path)
     try:
-        if path.exists() and not _is_checkpoint(path):
+        if path.exists() and not files.is_checkpoint(path):
             mend = "choose another name, or move away what else is there"
             raise UserError(f"{path} exists and is not a checkpoint: nothing was written; {mend}")
-        beside, old = path.with_name(f".{path.name}.writing"), _old(path)
+        beside, old = path.with_name(f".{path.name}.writing"), files.old_of(path)
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
         arrays = flat(agent.arrays(replay))
-        save_file(arrays, beside / ARRAYS)
-        digests = {"sha256": digest(beside / ARRAYS), "sha256_without_replay": digest_without_replay(arrays)}
+        save_file(arrays, beside / files.ARRAYS)
+        digests = {"sha256": digest(beside / files.ARRAYS), "sha256_without_replay": digest_without_replay(arrays)}
         described = manifest(agent) | digests
         if evaluation_return is not None:
             described["evaluation_return"] = evaluation_return
-        (beside / MANIFEST).write_text(json.dumps(described, indent=1), encoding="utf-8")
-        shutil.copymode(beside / MANIFEST, beside / ARRAYS)  # which was written for its owner alone
-        for name in (ARRAYS, MANIFEST):
+        (beside / files.MANIFEST).write_text(json.dumps(described, indent=1), encoding="utf-8")
+        shutil.copymode(beside / files.MANIFEST, beside / files.ARRAYS)  # which was written for its owner alone
+        for name in (files.ARRAYS, files.MANIFEST):
             with open(beside / name, "rb") as file:
                 os.fsync(file.fileno())
         if path.exists() or path.is_symlink():
             _remove(old)
             os.replace(path, old)
         os.replace(beside, path)
-        for hidden in [] if old.is_symlink() else _hidden(old):
+        for hidden in [] if old.is_symlink() else files.hidden_in(old):
             os.replace(hidden, path / hidden.name)
     except (OSError, SafetensorError) as error:
         raise UserError(f"cannot write checkpoint {path} ({error}); an older one there is untouched") from error
@@ -111,30 +76,10 @@ def _remove(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
-def _old(path: Path) -> Path:
-    """Where the checkpoint that was at `path` is for the moment between the two renames."""
-    return path.with_name(f".{path.name}.old")
-
-
-def standing(path: Path) -> Path:
-    """`path`, or where its checkpoint is since saving was interrupted between the two renames."""
-    return _old(path) if not path.exists() and _is_checkpoint(_old(path)) else path
-
-
-def _is_checkpoint(path: Path) -> bool:
-    """Whether this is a folder of a checkpoint's files, and of no others that show, which alone may be replaced."""
-    return path.is_dir() and {*path.iterdir()} - {*_hidden(path)} == {path / MANIFEST, path / ARRAYS}
-
-
-def _hidden(path: Path) -> list[Path]:
-    """What a system or a person left in a folder unseen, such as .DS_Store: none of ours, and kept."""
-    return [file for file in path.iterdir() if file.name.startswith(".")] if path.is_dir() else []
-
-
 def manifest(agent: Any) -> dict[str, Any]:
     """All that is no array: what the agent is, its hyperparameters, its generator and its counters."""
     return {
-        "format": FORMAT,
+        "format": files.FORMAT,
         "algorithm": agent.name,
         "kind": type(agent).__name__,
         "environment": agent.environment_name,
@@ -152,50 +97,6 @@ def manifest(agent: Any) -> dict[str, Any]:
     }
 
 
-def read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest of a checkpoint folder; raises UserError if it is not whole."""
-    with readable(path):
-        if not (path / MANIFEST).is_file():
-            raise UserError(f"{path} is not a checkpoint: it has no {MANIFEST}")
-    try:
-        found = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        if isinstance(found, dict) and found.get("format") != FORMAT:
-            raise UserError(f"checkpoint {path} has format {found.get('format')!r}; this rlzoo reads format {FORMAT}")
-        return Manifest.model_validate(found).model_dump()
-    except UserError:
-        raise
-    except (OSError, ValueError, RecursionError) as error:
-        damage = brief(error)
-    raise UserError(f"checkpoint {path / MANIFEST} is damaged ({damage}): {_mend(path)}")
-
-
-def read(path: Path, replay: bool) -> tuple[dict[str, Any], Mapping[str, np.ndarray]]:
-    """The manifest and the arrays by name of a checkpoint folder, with its replay or without.
-
-    One that is replaced meanwhile is read again. Raises UserError if what is read is not whole.
-    """
-    place = standing(path)
-    found = read_manifest(place)
-    try:
-        return found, stored(place / ARRAYS, (found["sha256"], found["sha256_without_replay"]), replay)
-    except Exception as error:  # whatever a stranger's header provokes
-        damage = brief(error)
-    if standing(path) != place or read_manifest(place)["sha256"] != found["sha256"]:
-        return read(path, replay)
-    raise UserError(f"checkpoint {place / ARRAYS} is truncated or damaged ({damage}): {_mend(place)}")
-
-
-def _mend(path: Path) -> str:
-    """What to do about a damaged checkpoint; which earlier one of its run is whole, where one is."""
-    from rlzoo.training.run import whole_before
-
-    if (path.parent / "run.json").is_file():  # its best, without which it goes on
-        return f"remove {printable(path)}; the run itself is in {printable(path.parent / 'checkpoints')}"
-    earlier = whole_before(path)
-    named = f", such as {printable(earlier)}" if earlier else ""
-    return f"use an earlier one{named}; if you remove this folder, --resume goes on from the one before"
-
-
 def load(
     path: str | Path, find: Callable[[str], Any], env: Any = None, backend: str | None = None, device: str = "auto",
     eager: bool = False, replay: bool | None = None, **hyperparameters: Any,
@@ -206,16 +107,9 @@ def load(
     engine learns; `hyperparameters` take the place of those that it was saved with. Raises UserError for a folder that
     is neither, for a checkpoint that is not whole or does not fit them, and for one of another class.
     """
-    with readable(path):
-        path = Path(path)
-        if not standing(path).is_dir():
-            raise UserError(f"no such folder: {path}")
-        if not (standing(path) / MANIFEST).is_file():
-            from rlzoo.training.run import Run
-
-            path = Run.open(path).latest_checkpoint()
+    path = files.at(Path(path))
     engine = Engine(backend, device, eager)
-    found, arrays = read(path, engine.learns if replay is None else replay)
+    found, arrays = files.read(path, engine.learns if replay is None else replay)
     _check_kind(path, found, find)
     if env is None and found["environment_is_id"] and is_harmless(found["environment"]):
         env = found["environment"]  # else it is for the user to say
@@ -230,7 +124,7 @@ def load(
         if hyperparameters:
             given = ", ".join(f"{name} = {value!r}" for name, value in hyperparameters.items())
             raise UserError(f"checkpoint {path} does not fit {given} ({reason})") from error
-        raise UserError(f"checkpoint {path} is damaged ({reason}): {_mend(path)}") from error
+        raise UserError(f"checkpoint {path} is damaged ({reason}): {files.mend_of(path)}") from error
 
 
 def _override(found: dict[str, Any], hyperparameters: dict[str, Any], kind: Any, replay: bool) -> None:
@@ -262,9 +156,8 @@ def _check_kind(path: Path, found: dict[str, Any], find: Callable[[str], Any]) -
         expected = find(found["algorithm"]).__name__
     except UserError:
         return  # an algorithm that is not known: the checkpoint is damaged, and loading says so
-    kind = found["kind"] or expected
-    if kind != expected:
-        kind = printable(kind)
+    if found["kind"] != expected:
+        kind = printable(found["kind"])
         raise UserError(f"{path} holds an agent of the class {kind}, not {expected}: {kind}.load(path) loads it")
 
 

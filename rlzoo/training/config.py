@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -22,7 +21,7 @@ from pydantic import (
 )
 
 from rlzoo.envs.names import module_and_id
-from rlzoo.errors import UserError, nearest
+from rlzoo.errors import UserError, nearest, warn
 from rlzoo.nn.layers import ACTIVATIONS
 from rlzoo.nn.schedules import Schedule, Scheduled
 from rlzoo.policies.trunk import CELLS
@@ -259,7 +258,7 @@ def warn_of_idle(algorithm: str, config: Config, given: dict[str, Any]) -> None:
         switch = config.idle(name)
         if switch is not None and getattr(config, name) != _default(type(config), name):
             without = f" without {switch}" if switch else ""
-            warnings.warn(f"{name} = {value} has no effect on {algorithm}{without}", stacklevel=3)
+            warn(f"{name} = {value} has no effect on {algorithm}{without}")
 
 
 def _in_fewer(published: dict[str, Any], given: dict[str, Any]) -> int | None:

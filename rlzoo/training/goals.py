@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +11,7 @@ from gymnasium import spaces
 
 from rlzoo.buffers.hindsight import GOAL, REACHED
 from rlzoo.envs import name_of
-from rlzoo.errors import UserError
+from rlzoo.errors import UserError, warn
 
 
 def goals_in(agent: Any) -> Callable[[Any], dict[str, Any]]:
@@ -84,7 +83,7 @@ class OfGoals:
             answer = self._one_by_one(rows, goals)
             if undecided and np.ptp(answer) > 0.0:  # what always answers the same costs little, and is as it should be
                 mend = "let it take arrays [N, goal], with a list of N infos, and give [N]"
-                warnings.warn(f"{self.name} takes one goal at a time, which makes hindsight slow: {mend}", stacklevel=2)
+                warn(f"{self.name} takes one goal at a time, which makes hindsight slow: {mend}")
         return answer.reshape(achieved.shape[:-1])
 
     def _answers_each(self, rows: np.ndarray, goals: np.ndarray) -> bool:

@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 import types
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -106,19 +105,6 @@ def _numbers(columns: list[str], line: bytes) -> dict[str, float]:
     if not row.get("steps", math.nan).is_integer():
         raise ValueError
     return row
-
-
-def best_evaluation(path: Path) -> float:
-    """The highest finite `evaluation_return` in the whole rows of a metrics file; minus infinity if there is none."""
-    content = path.read_bytes() if path.exists() else b""
-    header, *lines = content.splitlines(keepends=True) or [b""]
-    found = [-math.inf]
-    with suppress(ValueError):
-        columns = _columns(header)
-        for line in lines:
-            with suppress(ValueError):
-                found.append(_numbers(columns, line).get("evaluation_return", -math.inf))
-    return max(value for value in found if value < math.inf)
 
 
 class TensorBoardLogger:

@@ -6,7 +6,6 @@ import json
 import math
 import os
 import platform
-import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -22,14 +21,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rlzoo import __version__, envs
 from rlzoo.errors import UserError
-from rlzoo.training import arrays, checkpoint, lock
+from rlzoo.training import checkpoint, lock
+from rlzoo.training import checkpoint_files as files
 from rlzoo.training.callbacks import Callback
-from rlzoo.training.complaints import brief, readable
-from rlzoo.training.loggers import CSVLogger, TensorBoardLogger, best_evaluation
+from rlzoo.training.complaints import brief
+from rlzoo.training.loggers import CSVLogger, TensorBoardLogger
 
 DISTRIBUTIONS = {"tensorflow": ("tensorflow-cpu", "tensorflow")}  # where it is not the engine's own name
-CHECKPOINT_AT = "step_{:012d}"  # what the checkpoint after so many steps is called
-CHECKPOINT = re.compile(r"step_[0-9]{12}")
 
 
 class _Options(BaseModel):
@@ -102,7 +100,7 @@ class Run(Callback):
             run = cls(_claim_next(agent) if folder is None else _claim(Path(folder)))
             run.checkpoints.mkdir()
             _write_json(run.folder / "config.json", config)
-            _write_json(run.folder / "run.json", description)
+            _write_json(run.folder / files.RUN, description)
         except OSError as error:
             where = f"{error.filename} ({error.strerror})"
             raise UserError(f"cannot make a run's folder at {where}: choose another --out") from None
@@ -111,14 +109,8 @@ class Run(Callback):
     @classmethod
     def open(cls, folder: str | Path) -> Run:
         """The run at this folder; raises UserError if it is none."""
-        folder = Path(folder)
-        with readable(folder):
-            if not folder.is_dir():
-                raise UserError(f"no such folder: {folder}")
-            if not (folder / "run.json").is_file():
-                made = "`rlzoo train` makes runs, in runs/ by default"
-                raise UserError(f"{folder} is not a run: it has no run.json ({made})")
-        return cls(folder)
+        files.check_run(Path(folder))
+        return cls(Path(folder))
 
     @staticmethod
     def description(agent: Any, command: list[str], options: dict[str, Any]) -> dict[str, Any]:
@@ -151,30 +143,26 @@ class Run(Callback):
 
     def _description(self) -> Description:
         """What `run.json` holds; raises UserError if it is not whole."""
-        path = self.folder / "run.json"
-        try:  # NaN and Infinity, which older versions wrote for a return that is never reached, are none
-            found = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda name: None)
-            return Description.model_validate(found)
+        path = self.folder / files.RUN
+        try:
+            return Description.model_validate(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, RecursionError) as error:
             damage = brief(error)
         raise UserError(f"{path} is damaged ({damage}): correct it, or write {{}} there and give --eval-every again")
 
     def latest_checkpoint(self) -> Path:
         """The newest checkpoint; raises UserError if there is none yet."""
-        found = checkpoints_in(self.checkpoints)
-        if not found:
-            raise UserError(f"run {self.folder} has no checkpoint yet: it was stopped before the first")
-        return found[-1]
+        return files.latest_of(self.folder)
 
     @property
     def has_checkpoint(self) -> bool:
-        return bool(checkpoints_in(self.checkpoints))
+        return bool(files.checkpoints_of(self.folder))
 
     # ---- as a callback -----------------------------------------------------------------------------------------------
     def on_start(self, agent: Any) -> None:
         """Raises UserError where the run cannot be written, or where this agent cannot go on with what it has."""
-        latest = self.latest_checkpoint().name if self.has_checkpoint else CHECKPOINT_AT.format(0)
-        if agent.steps == 0 and latest != CHECKPOINT_AT.format(0):
+        latest = self.latest_checkpoint().name if self.has_checkpoint else files.OF_STEP.format(0)
+        if agent.steps == 0 and latest != files.OF_STEP.format(0):
             mend = "Run.create makes a folder for each agent, and load goes on from what is here"
             raise UserError(f"{self.folder} has {latest}, and this agent begins at 0 steps: {mend}")
         self.seconds = 0.0  # that training took before
@@ -206,17 +194,15 @@ class Run(Callback):
     def _add_resumption(self, step: int) -> None:
         kept = self._description().model_dump(exclude_unset=True)
         resumed = [*kept.get("resumed", []), {"from_step": step, **(self.resumption or {})}]
-        _write_json(self.folder / "run.json", kept | {"resumed": resumed})
+        _write_json(self.folder / files.RUN, kept | {"resumed": resumed})
 
     def _best_return(self) -> float:
-        """The return for which `best/` was kept; where its manifest has none, as once, the best in metrics.csv."""
-        best = checkpoint.standing(self.folder / "best")
+        """The return for which `best/` was kept; minus infinity where nothing was."""
+        best = files.standing(self.folder / "best")
         if not best.exists():
             return -math.inf
-        found = checkpoint.read_manifest(best)["evaluation_return"]
-        if found is None:
-            return best_evaluation(self.folder / "metrics.csv")
-        return found if math.isfinite(found) else -math.inf
+        found = files.read_manifest(best)["evaluation_return"]
+        return found if found is not None and math.isfinite(found) else -math.inf
 
     def on_log(self, agent: Any, record: dict[str, float]) -> None:
         record = record | {"seconds": self.seconds + record["seconds"]}
@@ -229,40 +215,17 @@ class Run(Callback):
             checkpoint.save(agent, self.folder / "best", evaluation_return=found)
 
     def on_checkpoint(self, agent: Any) -> None:
-        path = self.checkpoints / CHECKPOINT_AT.format(agent.steps)
-        if path.is_dir() and {file.name for file in path.iterdir()} <= {checkpoint.ARRAYS}:
+        path = self.checkpoints / files.OF_STEP.format(agent.steps)
+        if path.is_dir() and {file.name for file in path.iterdir()} <= {files.ARRAYS}:
             shutil.rmtree(path)  # what was left of a damaged one, before which the run went on
         agent.save(path, replay=True)
-        for old in checkpoints_in(self.checkpoints)[: -self.keep]:
+        for old in files.checkpoints_of(self.folder)[: -self.keep]:
             shutil.rmtree(old, ignore_errors=True)
 
     def on_end(self, agent: Any) -> None:
         with self._writing(), ExitStack() as ends:
             for logger in self.loggers:
                 ends.callback(logger.close)
-
-
-def checkpoints_in(folder: Path) -> list[Path]:
-    """The checkpoints of a run, oldest first; whatever else lies there is none."""
-    with readable(folder):
-        inside = folder.iterdir() if folder.is_dir() else ()
-        found = [path for path in inside if CHECKPOINT.fullmatch(path.name) and (path / checkpoint.MANIFEST).is_file()]
-    return sorted(found)
-
-
-def whole_before(path: Path) -> Path | None:
-    """The newest of a run's checkpoints before this one that is whole; None where there is none."""
-    found = checkpoints_in(path.parent) if CHECKPOINT.fullmatch(path.name) else []
-    return next((each for each in reversed(found) if each.name < path.name and _is_whole(each)), None)
-
-
-def _is_whole(path: Path) -> bool:
-    try:
-        found = json.loads((path / checkpoint.MANIFEST).read_text(encoding="utf-8"))
-        manifest = checkpoint.Manifest.model_validate(found)
-        return manifest.sha256 in ("", arrays.digest(path / checkpoint.ARRAYS))
-    except (OSError, ValueError, RecursionError):
-        return False
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -2,7 +2,7 @@
 
 from benchmarks.jobs import ON_A_GPU
 from benchmarks.report import page
-from benchmarks.speed import kept, run, solving, summary
+from benchmarks.speed import PAGES, kept, run, solving, summary, write
 
 
 def test_what_a_gpu_measured_is_on_the_page():
@@ -27,6 +27,16 @@ def test_what_a_gpu_measured_is_on_the_page():
 def test_without_one_the_page_says_so():
     report = {name: part for name, part in kept().items() if name != "gpu"}
     assert "not measured, no GPU at hand" in page(report)
+
+
+def test_each_machine_has_a_page_of_its_own(monkeypatch, tmp_path):
+    usual = kept()
+    monkeypatch.setattr("benchmarks.speed.PAGES", tmp_path)
+    assert kept("other")["jobs"] == {}
+    write(usual | {"machine": usual["machine"] | {"cpu": "A slow one"}}, "other")
+    assert "(A slow one)" in (tmp_path / "other.md").read_text(encoding="utf-8")
+    assert kept("other")["jobs"] == usual["jobs"] and not (tmp_path / "speed.md").exists()
+    assert (PAGES / "speed.md").read_text(encoding="utf-8") == page(usual)
 
 
 def test_who_fails_to_solve_is_not_the_fastest(monkeypatch):

@@ -256,6 +256,10 @@ def test_whole_numbers_may_be_written_as_others(given):
 def test_keys_that_a_checkpoint_would_change_are_refused():
     with pytest.raises(UserError, match=r"are not all text: write '0' for 0$"):
         parts_of(spaces.Dict({0: spaces.Discrete(2)}))
+    inner = spaces.Dict(b=spaces.Discrete(2))
+    with pytest.raises(UserError, match=r"^the keys 'a' and 'a/b' stand side by side in .*: rename one$"):
+        parts_of(spaces.Dict({"a/b": spaces.Discrete(3), "a": inner}))
+    assert list(parts_of(spaces.Dict({"a/b": spaces.Discrete(3), "a/": inner, "b": inner}))) == ["a/", "a/b", "b"]
 
 
 @pytest.mark.parametrize("space, given", [

@@ -181,6 +181,12 @@ def test_stopping_early_leaves_a_checkpoint_and_is_no_error(event, steps):
     assert agent.learn().steps == 100
 
 
+def test_stopping_at_the_end_is_no_error():
+    first, last = Diary(), Diary()
+    assert agent_of(steps=20).learn(callbacks=[first, Raises("on_end", StopTraining()), last]).steps == 20
+    assert first.events[-1] == last.events[-1] == ("end", 20)
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("a bug"), UserError("a mistake")])
 @pytest.mark.parametrize("event", ["on_steps", "on_checkpoint"])
 def test_the_end_is_told_whatever_ends_it(event, error):

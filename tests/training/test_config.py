@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from pydantic import Field
 
-from rlzoo import UserError, load
+from rlzoo import RlzooWarning, UserError, load
 from rlzoo.algorithms import ALGORITHMS, find
 from rlzoo.nn.schedules import Schedule, Scheduled, schedule
 from rlzoo.training import config as config_module
@@ -232,6 +233,16 @@ def test_what_has_no_effect_is_warned_of_where_an_agent_is_loaded(tmp_path):
     saved = find("dqn")("CartPole-v1", backend="numpy", hidden=(4,), buffer_size=10).save(tmp_path / "agent")
     with pytest.warns(UserWarning, match="priority_exponent = 0.9 has no effect on dqn without prioritized"):
         load(saved, backend="numpy", priority_exponent=0.9)
+
+
+def test_a_warning_names_the_line_that_it_is_of(tmp_path):
+    with pytest.warns(RlzooWarning, match="recurrent_units = 8 has no effect") as caught:
+        agent = find("ppo")("CartPole-v1", backend="numpy", recurrent_units=8)
+        line = inspect.currentframe().f_lineno - 1
+    assert [(each.filename, each.lineno) for each in caught] == [(__file__, line)]
+    with pytest.warns(RlzooWarning) as caught:
+        load(agent.save(tmp_path / "agent"), backend="numpy", recurrent_units=9)
+    assert [each.filename for each in caught] == [__file__]
 
 
 def test_what_has_an_effect_or_is_the_default_is_not_warned_of(recwarn):
