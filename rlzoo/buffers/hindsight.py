@@ -84,8 +84,8 @@ class HindsightReplay(ReplayBuffer):
         total, discount, last = self._n_steps(window, reward, terminated)
         observation = tree.map(lambda x: x.take(rows, 0), data["observation"])
         following = tree.map(lambda x: x.take(last, 0), data["next_observation"])
-        for seen in (observation, following):
-            self.goals(seen)[GOAL] = aims
+        self.goals(observation)[GOAL], after = aims, self.goals(following)
+        after[GOAL] = np.where(wide, aims, after[GOAL])  # of its own, which may have changed with the step
         return {
             "observation": observation, "next_observation": following,
             "action": data["action"].take(rows, 0), "reward": total, "discount": discount,

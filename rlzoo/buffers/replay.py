@@ -224,7 +224,11 @@ class ReplayBuffer:
             if rows.shape != (size, *column.shape[1:]) or rows.dtype != column.dtype:
                 raise ValueError(f"replay {name} is {rows.dtype} {rows.shape}, not {column.dtype} {column.shape[1:]}")
             column[:size] = rows
-        if self.priorities is not None:
-            self.priorities.restore(arrays, size)
         self.size, self.position = size, position
         self.every_step_counts &= np.count_nonzero(self.data["valid"][:size]) == size
+        if self.priorities is not None:
+            self.priorities.restore(arrays, size)  # of sequences that may have had another length
+            waiting = (position - 1 - np.arange(min((self.length - 1) * self.n_envs, size))) % self.capacity
+            self.priorities.clear(waiting)
+            begun = np.setdiff1d(np.arange(size), waiting)
+            self.priorities.enter(begun[(self.priorities.tree[begun] == 0.0) & (self.data["valid"][begun] > 0.0)])

@@ -120,15 +120,16 @@ class MaskedActionsVector(VectorWrapper):
 
 
 def checked(mask: Any, choices: tuple[int, ...]) -> np.ndarray:
-    """A mask as int8; where none is given or an action is allowed no choice (an episode's end), all ones."""
+    """A mask as int8; ones for each action that is allowed no choice (an episode's end), all where none is given."""
     count = sum(choices)
     if mask is None:
         return np.ones(count, np.int8)
     parts = mask if isinstance(mask, tuple | list) else [mask]  # of a MultiDiscrete, perhaps one for each action
-    array = np.concatenate([np.ravel(part) for part in parts]).astype(np.int8)
+    array = (np.concatenate([np.ravel(part) for part in parts]) > 0).astype(np.int8)  # as `act` reads one
     if len(array) != count:
         raise UserError(f"an action mask of {len(array)} choices does not fit the action space, which has {count}")
-    return array if leaves_a_choice(array, choices).all() else np.ones(count, np.int8)
+    left = leaves_a_choice(array, choices)
+    return array if left.all() else np.where(np.repeat(left, choices), array, np.int8(1))
 
 
 def leaves_a_choice(mask: np.ndarray, choices: tuple[int, ...]) -> np.ndarray:

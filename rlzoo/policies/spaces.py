@@ -209,6 +209,13 @@ def _leaf_rows(space: spaces.Space, observation: Any) -> tuple[np.ndarray, bool]
         raise UserError(f"observation of shape {array.shape} is not valid: expected {shape} or (N, *{shape})")
     if array.dtype.kind not in "biu":
         array = _finite(space, array)
+    if space.dtype is not None and space.dtype.kind in "iu" and not np.can_cast(array.dtype, space.dtype):
+        holds = np.iinfo(space.dtype)
+        if (other := none_of(array, holds.min, holds.max)) is not None:  # of which a cast would make another number
+            raise UserError(f"observation is not valid: it has {other}, expected {space.dtype}")
+    for choices in choices_in(space, array):
+        if (none := none_of(*choices)) is not None:  # of which a network would see zeros
+            raise UserError(f"observation is not valid: it has {none}, expected one of {space}")
     return (array[None] if one else array), one
 
 
@@ -228,6 +235,24 @@ def _finite(space: spaces.Space, array: np.ndarray) -> np.ndarray:
     if space.dtype is not None and space.dtype.kind in "iu" and (floats % 1).any():
         raise UserError(f"{told} {floats[floats % 1 > 0].flat[0]}, expected whole numbers, {space.dtype}")
     return floats
+
+
+def choices_in(space: spaces.Space, observation: Any) -> list[tuple[np.ndarray, Any, Any]]:
+    """The parts of observations `[..., *shape]` that are choices, each with its lowest and its highest."""
+    parts = parts_of(space)
+    if parts is not None:
+        return [choices for key, part in parts.items() for choices in choices_in(part, observation[key])]
+    if isinstance(space, spaces.Discrete):
+        return [(observation, int(space.start), int(space.start + space.n) - 1)]
+    if isinstance(space, spaces.MultiDiscrete):
+        return [(observation, space.start, space.start + space.nvec - 1)]
+    return []
+
+
+def none_of(part: np.ndarray, lowest: Any, highest: Any) -> Any:
+    """The first of these numbers that is none from the lowest to the highest; None where all are."""
+    wrong = (part < lowest) | (part > highest)
+    return part[wrong][0] if wrong.any() else None
 
 
 def same_bounds(space: spaces.Space, other: spaces.Space) -> bool:

@@ -132,7 +132,8 @@ class Actor:
         A recurrent agent takes its `memory`, as `agent.memory(n)` gives it, which is changed: call `memory.reset(done)`
         where episodes end. An agent with action masks takes the environment's mask. Stochastic actions draw on a
         generator of their own: acting changes no run. Noise that lingers in training (Ornstein–Uhlenbeck's, `sde`'s)
-        begins anew at each call. Raises UserError if the observation does not have the space's shape, or is not finite.
+        begins anew at each call. Raises UserError for an observation of another shape than the space's, or that is not
+        finite, or none of its choices.
         """
         masked = self.config.action_masks
         has_mask = isinstance(observation, dict) and set(observation) == {KEY, "observation"}

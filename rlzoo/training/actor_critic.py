@@ -40,7 +40,7 @@ class ActorCriticConfig(OnPolicyConfig, CriticConfig):
     sde: bool = False
     """Explore continuous actions by noise that depends on the state (gSDE)."""
     sde_sample_freq: Kept = -1
-    """Steps that such noise is kept for; −1 keeps it for a whole rollout."""
+    """Steps that such noise is kept for, at most a rollout; −1 keeps it for all of one."""
 
     @field_validator("initializer")
     @classmethod

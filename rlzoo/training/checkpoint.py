@@ -131,16 +131,18 @@ def _override(found: dict[str, Any], hyperparameters: dict[str, Any], kind: Any,
     """Write other hyperparameters into a manifest.
 
     Raises UserError for one that is not valid or is not read again, and for other `n_envs` than wrote a `replay`, whose
-    rows tell by their place which environment they are of.
+    rows tell by their place which environment they are of, or another exponent than its priorities have.
     """
     config = validate(kind.name, kind.Config, found["config"] | hyperparameters)
     for name in hyperparameters:
         if name in kind.Config.at_first:
             raise UserError(f"{name} is what a new {kind.name} begins with, not one that is loaded: leave it out")
-    wrote = found["config"].get("n_envs", config.n_envs)
-    if replay and config.n_envs != wrote:
-        mend = f"load(path, replay=False, n_envs={config.n_envs}) learns on without it"
-        raise UserError(f"n_envs = {config.n_envs} does not fit the replay, which is of {wrote} environments: {mend}")
+    for name, of in (("n_envs", "{} environments"), ("priority_exponent", "priorities made with {}")):
+        asked = getattr(config, name, None)
+        wrote = found["config"].get(name, asked)
+        if replay and asked != wrote and config.idle(name) is None:
+            mend = f"load(path, replay=False, {name}={asked}) learns on without it"
+            raise UserError(f"{name} = {asked} does not fit the replay, which is of {of.format(wrote)}: {mend}")
     warn_of_idle(kind.name, config, hyperparameters)
     if "steps" in hyperparameters:
         found["total_steps"] = config.steps

@@ -17,6 +17,7 @@ from rlzoo.envs import Outcome, Stepper, firsts, insides, name_of
 from rlzoo.errors import UserError
 from rlzoo.policies import Trunk
 from rlzoo.policies.normalizers import ObservationNormalizer, RewardNormalizer
+from rlzoo.policies.spaces import choices_in, none_of
 from rlzoo.training.exploration import Exploration
 
 
@@ -124,6 +125,7 @@ class Collector:
         self.stepper, self.episodes, self.exploration, self.memory = stepper, episodes, exploration, memory
         self.normalize_observation, self.normalize_reward = normalize_observation, normalize_reward
         self._floats: tuple[Any, ...] = None, [], []  # a rollout, and the floats of its observations and the next
+        self._choices: list[Any] = []  # the choices in the same two
         self.raw: Any = None  # the observations that the next actions are chosen for, as the environment gave them
 
     def reset(self, seed: int) -> None:
@@ -201,13 +203,17 @@ class Collector:
         seconds["act"] += clock() - begun - in_env
 
     def _check_finite(self, rewards: np.ndarray, rollout: RolloutBuffer, ended: bool) -> None:
-        """Raises UserError for what an environment gave in a rollout that is not finite, before it is learned from.
+        """Raises UserError for what an environment gave in a rollout that is not finite, or is none of the choices that
+        its space has, before it is learned from.
 
         These are rewards, what steps led to, and where episodes ended what the next ones began with.
         """
         if self._floats[0] is not rollout:
             parts = rollout.next_observation, rollout.observation
-            self._floats = rollout, *(_floats(x if self.memory is None else x["observation"]) for x in parts)
+            inside = [x if self.memory is None else x["observation"] for x in parts]
+            self._floats = rollout, *map(_floats, inside)
+            space = self.stepper.env.single_observation_space
+            self._choices = [choices for x in inside for choices in choices_in(space, x)]
         _, led_to, seen = self._floats
         total = np.add.reduce(rewards, None)
         for part in led_to:
@@ -215,6 +221,10 @@ class Collector:
         if ended or not math.isfinite(total):  # looked at one by one, which takes twice as long, where it may be needed
             self._require_finite("rewards with", [rewards])
             self._require_finite("observes", led_to + seen + [part[None] for part in _floats(self.raw)])
+        for part, lowest, highest in self._choices:
+            if (none := none_of(part, lowest, highest)) is not None:
+                told = f"{name_of(insides(self.stepper.env)[-1])} observes {none}"
+                raise UserError(f"{told}, its observation_space says {lowest} to {highest}: correct either")
 
     def _require_finite(self, what: str, numbers: list[np.ndarray]) -> None:
         """Raises UserError for the first of these, arrays `[T, N, ...]`, that is not finite."""

@@ -103,6 +103,30 @@ def test_a_share_keeps_its_own_goal_and_reward():
     assert (none["observation"]["desired_goal"] == -7.0).all()
 
 
+class MovingGoals(Goals):
+    """What is wanted changes with every step: [-1, t] at step t, and [-1, t + 1] where it led."""
+
+    def rows(self, start, stop):
+        rows = super().rows(start, stop)
+        for name, ahead in (("observation", 0.0), ("next_observation", 1.0)):
+            time = rows["observation"]["observation"][:, 1] + np.float32(ahead)
+            rows[name]["desired_goal"] = np.stack([np.full_like(time, -1.0), time], -1)
+        return rows
+
+
+@pytest.mark.parametrize("n_step", [1, 3])
+def test_a_transition_that_is_kept_leads_to_the_goal_it_led_to(n_step):
+    """Goals may change within an episode; a new goal is that of both sides."""
+    buffer = filled(MovingGoals(18, N), 60, "future", share=0.5, n_step=n_step)
+    batch = buffer.sample(np.random.default_rng(0), (2, 500))
+    before, after = batch["observation"]["desired_goal"], batch["next_observation"]["desired_goal"]
+    last = batch["next_observation"]["achieved_goal"][..., 1]
+    kept = before[..., 0] == -1.0
+    assert 0.4 < kept.mean() < 0.6
+    np.testing.assert_array_equal(after[kept], np.stack([np.full_like(last, -1.0), last + 1.0], -1)[kept])
+    np.testing.assert_array_equal(after[~kept], before[~kept])
+
+
 @pytest.mark.parametrize("terminates", [False, True])
 @pytest.mark.parametrize("n_step", [1, 4])
 def test_n_step_returns_of_a_new_goal(n_step, terminates):

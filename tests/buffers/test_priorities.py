@@ -7,8 +7,9 @@ from time import process_time
 
 import numpy as np
 import pytest
+from replays import ACTION, GAMMA, OBSERVATION, History, filled
 
-from rlzoo.buffers import Priorities, SumTree
+from rlzoo.buffers import Priorities, ReplayBuffer, SumTree
 
 CAPACITIES = [1, 2, 5, 16, 17, 300, 4096, 4097, 70_000]
 
@@ -151,6 +152,24 @@ def test_restored_they_draw_the_same_bit_for_bit():
     draws = [p.sample(np.random.default_rng(1), (50, 64), size) for p in (one, other)]
     np.testing.assert_array_equal(draws[0][0], draws[1][0])
     np.testing.assert_array_equal(draws[0][1], draws[1][1])
+
+
+@pytest.mark.parametrize("capacity", [300, 60])  # part full, and full
+@pytest.mark.parametrize("before, after", [(2, 6), (6, 2), (6, 6), (1, 4), (4, 1)])
+def test_restored_for_sequences_of_another_length(capacity, before, after):
+    """Drawn is what begins a whole one now; priorities that are known stay."""
+    history = History(40, 3, resets=True)
+    saved = filled(history, capacity, length=before, priorities=Priorities(capacity, 0.6))
+    saved.sample(np.random.default_rng(0), (1, 8 * before))
+    saved.priorities.update(np.random.default_rng(1).standard_normal((1, 8 * before)))
+    restored = ReplayBuffer(capacity, 3, OBSERVATION, ACTION, GAMMA, length=after, priorities=Priorities(capacity, 0.6))
+    restored.restore(saved.arrays())
+    expected = filled(history, capacity, length=after, priorities=Priorities(capacity, 0.6))
+    had, has, would = (buffer.priorities.tree[np.arange(capacity)] for buffer in (saved, restored, expected))
+    np.testing.assert_array_equal(has > 0.0, would > 0.0)
+    both = (had > 0.0) & (has > 0.0)
+    np.testing.assert_array_equal(has[both], had[both])
+    assert (has[(had == 0.0) & (has > 0.0)] == saved.priorities.largest).all()
 
 
 @pytest.mark.parametrize("change, message", [

@@ -161,7 +161,16 @@ def test_forms_that_are_not_copies_are_refused(form):
 
 
 def test_an_action_that_is_allowed_no_choice_may_take_any():
-    assert checked([1, 0, 0, 0, 0], (2, 3)).tolist() == [1] * 5
+    """The others, of which the mask says something, keep to it."""
+    assert checked([1, 0, 0, 0, 0], (2, 3)).tolist() == [1, 0, 1, 1, 1]
+    assert checked([0, 0, 0, 1, 0], (2, 3)).tolist() == [1, 1, 0, 1, 0]
+    assert checked([0, 0, 0, 0, 0], (2, 3)).tolist() == [1] * 5
     assert checked([0, 1, 0, 0, 1], (2, 3)).tolist() == [0, 1, 0, 0, 1]
     masks = np.array([[1, 0, 0, 0, 0], [0, 1, 0, 0, 1]])
     assert leaves_a_choice(masks, (2, 3)).tolist() == [[True, False], [True, True]]
+
+
+def test_whatever_is_above_0_allows():
+    """Probabilities and counts too, of which int8 would make 0."""
+    assert checked([0.5, 0.0, 256.0, -1.0], (4,)).tolist() == [1, 0, 1, 0]
+    assert checked(np.array([True, False]), (2,)).tolist() == [1, 0]

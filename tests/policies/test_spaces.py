@@ -236,6 +236,11 @@ def test_observations_of_the_wrong_form(space, given):
     (spaces.Box(-1.0, 1.0, (2,)), ["a", "b"], r"'a'\)?, expected numbers"),
     (spaces.Box(-9, 9, (2,), np.int64), [0.5, 1.0], "0.5, expected whole numbers, int64"),
     (spaces.Dict(a=spaces.Discrete(3)), {"a": 1.5}, "1.5, expected whole numbers, int64"),
+    (spaces.Box(0, 255, (2,), np.uint8), [300, 0], "300, expected uint8"),
+    (spaces.Box(0, 255, (2,), np.uint8), [[0.0, 9.0], [255.0, -1.0]], "-1.0, expected uint8"),
+    (spaces.Discrete(3), 3, r"3, expected one of Discrete\(3\)"),
+    (spaces.Discrete(3, start=5), [5, 7, 4], r"4, expected one of Discrete\(3, start=5\)"),
+    (spaces.Tuple((VECTOR, spaces.MultiDiscrete([2, 9]))), (np.zeros(2), [2.0, 8.0]), r"2.0, expected one of Multi"),
 ])  # fmt: skip
 def test_observations_that_are_no_numbers_of_the_space(space, given, told):
     with pytest.raises(UserError, match=rf"^observation is not valid: it has .*{told}"):

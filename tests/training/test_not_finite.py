@@ -1,4 +1,5 @@
-"""What an environment gives that is not finite is refused by the environment's name, before it is learned from."""
+"""What an environment gives that is not finite, or is no choice of its space, is refused by the environment's name,
+before it is learned from."""
 
 from __future__ import annotations
 
@@ -104,3 +105,37 @@ def test_numbers_whose_sum_is_too_large_are_finite():
         agent._reset()
         agent._collect()
     assert (agent.rollout.next_observation == np.float32(3e38)).all() and len(agent.episodes.returns) == 2
+
+
+class Choosing(Counting):
+    """Counts among choices that do not reach the last step, or not the first."""
+
+    def __init__(self, space):
+        super().__init__(4)
+        self.observation_space = space
+
+    def observation(self):
+        return self.t if isinstance(self.observation_space, spaces.Discrete) else np.array([self.episode, self.t])
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+@pytest.mark.parametrize("space, wrong, told", [
+    (spaces.Discrete(4), 4, "0 to 3"), (spaces.Discrete(9, start=1), 0, "1 to 9"),
+    (spaces.MultiDiscrete([99, 4]), 4, r"\[0 0\] to \[98  3\]"),
+])  # fmt: skip
+@pytest.mark.parametrize("kind_and_settings, more", [
+    (ON, {}), (OFF, {}), (OFF, dict(recurrent="gru", sequence_length=2)),
+])  # fmt: skip
+def test_an_observation_that_is_no_choice(kind_and_settings, more, space, wrong, told, mode):
+    """A network would see nothing of it: no number is 1."""
+    agent = agent_in(copies(lambda: Choosing(space), 2, mode), kind_and_settings, **more)
+    begun = agent.flat.copy()
+    with pytest.raises(UserError, match=rf"^Choosing observes {wrong}, its observation_space says {told}: "):
+        agent.learn()
+    if wrong == 0:  # the first of all
+        np.testing.assert_array_equal(agent.flat, begun)
+
+
+@pytest.mark.parametrize("space", [spaces.Discrete(5), spaces.MultiDiscrete([99, 5])])
+def test_the_first_and_the_last_choice(space):
+    agent_in(Choosing(space)).learn()

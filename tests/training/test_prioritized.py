@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 from slow_loops import quantile_huber
 
+from rlzoo import load
 from rlzoo.algorithms import find
 from rlzoo.backend import tree
+from rlzoo.errors import UserError
 
 CONTINUOUS, DISCRETE = ("ddpg", "td3", "sac", "tqc"), ("dqn", "qrdqn", "rainbow", "discrete_sac")
 SMALL = {"qrdqn": dict(n_quantiles=4), "rainbow": dict(n_atoms=5), "tqc": dict(n_quantiles=4)}
@@ -71,3 +75,17 @@ def test_rows_that_were_drawn_take_the_priority_of_their_error(name):
         expected[row] = (size + 1e-6) ** 0.7
     assert (expected == 1.0).any()
     np.testing.assert_allclose(agent.replay.priorities.tree[np.arange(16)], expected, rtol=1e-6)
+
+
+def test_priorities_stay_with_the_exponent_that_made_them(tmp_path):
+    """Among those of another, what is new would have the largest of the old ones, which is out of all measure."""
+    agent = agent_of("dqn")
+    after_a_phase(agent)
+    path = agent.save(tmp_path / "saved", replay=True)
+    told = r"^priority_exponent = 0\.1 does not fit the replay, which is of priorities made with 0\.7: load"
+    with pytest.raises(UserError, match=told):
+        load(path, backend="torch", priority_exponent=0.1)
+    assert len(load(path, backend="torch", priority_exponent=0.7, importance_exponent=1.0).replay) == 16
+    for others in (dict(replay=False), dict(prioritized=False)):
+        with pytest.warns(UserWarning) if "prioritized" in others else nullcontext():
+            assert load(path, backend="torch", priority_exponent=0.1, **others).config.priority_exponent == 0.1
