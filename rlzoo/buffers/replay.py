@@ -227,6 +227,8 @@ class ReplayBuffer:
         self.size, self.position = size, position
         self.every_step_counts &= np.count_nonzero(self.data["valid"][:size]) == size
         if self.priorities is not None:
+            if "priority" not in arrays:
+                raise ValueError("a replay without priorities: replay=False leaves it out")
             self.priorities.restore(arrays, size)  # of sequences that may have had another length
             waiting = (position - 1 - np.arange(min((self.length - 1) * self.n_envs, size))) % self.capacity
             self.priorities.clear(waiting)

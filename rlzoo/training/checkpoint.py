@@ -120,7 +120,7 @@ def load(
     except Unmade:
         raise
     except Exception as error:  # whatever a stranger's values provoke
-        reason = brief(error) if isinstance(error, UserError) else f"{type(error).__name__}: {brief(error)}"
+        reason = brief(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {brief(error)}"
         if hyperparameters:
             given = ", ".join(f"{name} = {value!r}" for name, value in hyperparameters.items())
             raise UserError(f"checkpoint {path} does not fit {given} ({reason})") from error
@@ -183,6 +183,8 @@ def agent_of(
         told = f"{kind.__name__} has no {error.name!r} where it is loaded or copied, for no __init__ is called there"
         raise Unmade(f"{told}: {mend}") from error
     agent.environment_name = found["environment"]
-    replay = Part(arrays, REPLAY)
-    agent.restore(found, fitted(agent.arrays(), arrays) | ({"replay": replay} if replay else {}))
+    replay, whole = Part(arrays, REPLAY), fitted(agent.arrays(), arrays)
+    for name in {part.split("/")[0] for part in Part(arrays, "normalizers/")} - {*agent.normalizers}:
+        raise ValueError(f"it was learned with normalize_{name} = true")
+    agent.restore(found, whole | ({"replay": replay} if replay else {}))
     return agent

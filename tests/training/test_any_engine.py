@@ -205,6 +205,23 @@ def test_it_is_loaded_with_other_hyperparameters_to_learn_on_with(tmp_path):
         load(path, backend="numpy", gamma=2.0)
 
 
+def test_what_normalizes_stays_with_what_was_learned(tmp_path):
+    path = PPO("CartPole-v1", backend="numpy", hidden=(4,), normalize_observation=True, normalize_reward=True).save(
+        tmp_path / "saved"
+    )
+    for name in ("normalize_observation", "normalize_reward"):
+        with pytest.raises(UserError, match=rf"does not fit {name} = False \(it was learned with {name} = true\)$"):
+            load(path, backend="numpy", **{name: False})
+
+
+def test_a_replay_without_priorities_has_none_to_go_on_with(tmp_path):
+    require("torch")
+    path = make("dqn", "torch").learn(40).save(tmp_path / "saved", replay=True)
+    with pytest.raises(UserError, match=r"prioritized = True \(a replay without priorities: replay=False leaves it out"):
+        load(path, backend="torch", prioritized=True)
+    assert load(path, backend="torch", prioritized=True, replay=False).learn(40).steps == 80
+
+
 def test_a_replay_stays_with_as_many_environments_as_wrote_it(tmp_path):
     """Its rows tell by their place which environment they are of: among others, episodes would be mixed."""
     agent = make("dqn", "torch", n_step=3).learn(40)
