@@ -217,7 +217,7 @@ def test_what_normalizes_stays_with_what_was_learned(tmp_path):
 def test_a_replay_without_priorities_has_none_to_go_on_with(tmp_path):
     require("torch")
     path = make("dqn", "torch").learn(40).save(tmp_path / "saved", replay=True)
-    with pytest.raises(UserError, match=r"prioritized = True \(a replay without priorities: replay=False leaves it out"):
+    with pytest.raises(UserError, match=r"prioritized = True \(a replay without priorities: replay=False leaves it"):
         load(path, backend="torch", prioritized=True)
     assert load(path, backend="torch", prioritized=True, replay=False).learn(40).steps == 80
 
