@@ -85,6 +85,9 @@ def spec_of(env: Any) -> EnvSpec | None:
             importlib.import_module(module)
         except (ImportError, SyntaxError) as error:
             raise UserError(f"environment {env!r}: cannot import {module!r} ({error})") from None
+        except SystemExit:
+            mend = 'it ends Python: put what is not to be imported under if __name__ == "__main__":'
+            raise UserError(f"environment {env!r}: cannot import {module!r} ({mend})") from None
     try:
         spec = gym.spec(name)
         if arguments:
