@@ -15,7 +15,7 @@ import typer
 from rlzoo import __version__
 from rlzoo.cli.evaluate import evaluate
 from rlzoo.cli.list import list_names
-from rlzoo.cli.output import print_to_nowhere
+from rlzoo.cli.output import answer, print_to_nowhere
 from rlzoo.cli.play import play
 from rlzoo.cli.settings import spread
 from rlzoo.cli.show import show
@@ -34,7 +34,7 @@ app.command()(show)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"rlzoo {__version__}")
+        answer(f"rlzoo {__version__}")
         raise typer.Exit
 
 
