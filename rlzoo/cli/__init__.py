@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,9 @@ from rlzoo.cli.train import train
 from rlzoo.errors import RlzooWarning, UserError, printable
 
 UsageError: Any = typer.BadParameter.__base__  # typer carries a click of its own in some versions, uses click in others
+
+# What Python and NumPy say of a size that no machine could hold, before they ask for memory.
+TOO_LARGE = re.compile("Maximum allowed dimension|array is too big|cannot fit 'int' into|int too large to convert")
 
 app = typer.Typer(name="rlzoo", add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.command()(train)
@@ -56,7 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             status = app(spread(words or ["--help"]), prog_name="rlzoo", standalone_mode=False, obj=["rlzoo", *words])
     except UserError as error:
         status = _complain(str(error), error)
-    except MemoryError as error:
+    except (MemoryError, OverflowError, ValueError) as error:
+        if not (isinstance(error, MemoryError) or TOO_LARGE.search(str(error))):
+            raise
         mend = "make sizes smaller, such as hidden, n_envs, n_steps or buffer_size (`rlzoo show`)"
         status = _complain(f"not enough memory{str(error) and f' ({error})'}: {mend}", error)
     except UsageError as error:
