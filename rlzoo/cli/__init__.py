@@ -26,7 +26,7 @@ from rlzoo.errors import RlzooWarning, UserError, printable
 UsageError: Any = typer.BadParameter.__base__  # typer carries a click of its own in some versions, uses click in others
 
 # What Python and NumPy say of a size that no machine could hold, before they ask for memory.
-TOO_LARGE = re.compile("Maximum allowed dimension|array is too big|cannot fit 'int' into|int too large to convert")
+TOO_LARGE = re.compile("Maximum allowed dimension|array is too big|cannot fit 'int' into")
 
 app = typer.Typer(name="rlzoo", add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.command()(train)
