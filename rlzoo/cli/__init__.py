@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,7 @@ import typer
 from rlzoo import __version__
 from rlzoo.cli.evaluate import evaluate
 from rlzoo.cli.list import list_names
-from rlzoo.cli.output import print_to_nowhere
+from rlzoo.cli.output import answer, print_to_nowhere
 from rlzoo.cli.play import play
 from rlzoo.cli.settings import spread
 from rlzoo.cli.show import show
@@ -23,6 +24,9 @@ from rlzoo.cli.train import train
 from rlzoo.errors import RlzooWarning, UserError, printable
 
 UsageError: Any = typer.BadParameter.__base__  # typer carries a click of its own in some versions, uses click in others
+
+# What Python and NumPy say of a size that no machine could hold, before they ask for memory.
+TOO_LARGE = re.compile("Maximum allowed dimension|array is too big|cannot fit 'int' into")
 
 app = typer.Typer(name="rlzoo", add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.command()(train)
@@ -34,7 +38,7 @@ app.command()(show)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"rlzoo {__version__}")
+        answer(f"rlzoo {__version__}")
         raise typer.Exit
 
 
@@ -56,7 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             status = app(spread(words or ["--help"]), prog_name="rlzoo", standalone_mode=False, obj=["rlzoo", *words])
     except UserError as error:
         status = _complain(str(error), error)
-    except MemoryError as error:
+    except (MemoryError, OverflowError, ValueError) as error:
+        if not (isinstance(error, MemoryError) or TOO_LARGE.search(str(error))):
+            raise
         mend = "make sizes smaller, such as hidden, n_envs, n_steps or buffer_size (`rlzoo show`)"
         status = _complain(f"not enough memory{str(error) and f' ({error})'}: {mend}", error)
     except UsageError as error:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from rlzoo.cli.output import answer
 from rlzoo.cli.settings import whole
 
 
@@ -31,7 +32,7 @@ def evaluate(
     agent = load_agent(run, env, backend)
     result = agent.evaluate(episodes, seed=seed, deterministic=not stochastic)
     if not json:
-        print(f"{result}, from {min(result.returns):.1f} to {max(result.returns):.1f}")
+        answer(f"{result}, from {min(result.returns):.1f} to {max(result.returns):.1f}")
         return
     from json import dumps
 
@@ -50,7 +51,7 @@ def evaluate(
         "steps": agent.steps,
         "backend": agent.engine.name,
     }
-    print(dumps(described, allow_nan=False))
+    answer(dumps(described, allow_nan=False))
 
 
 def _number(value: float) -> float | None:

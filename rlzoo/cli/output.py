@@ -6,6 +6,8 @@ import os
 import sys
 from typing import Any
 
+from rlzoo.errors import UserError
+
 
 def say(*lines: Any) -> None:
     """Print lines; where they cannot be, as after `| head -1`, on a full disk or a closed terminal, go on without."""
@@ -13,6 +15,16 @@ def say(*lines: Any) -> None:
         print(*lines, sep="\n", flush=True)
     except OSError:
         print_to_nowhere()
+
+
+def answer(*lines: Any) -> None:
+    """Print what was asked for; raises UserError where it cannot be, unless, as `| head -1`, one had enough of it."""
+    try:
+        print(*lines, sep="\n", flush=True)
+    except OSError as error:
+        print_to_nowhere()
+        if not isinstance(error, BrokenPipeError):
+            raise UserError(f"cannot print ({error.strerror})") from None
 
 
 def print_to_nowhere() -> None:
@@ -36,8 +48,8 @@ def print_table(headings: list[str], rows: list[list[str]]) -> None:
         Console().print(table)
         return
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
-    for row in [headings, *rows]:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    lines = ([cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in [headings, *rows])
+    answer(*("  ".join(line).rstrip() for line in lines))
 
 
 def as_text(value: Any) -> str:

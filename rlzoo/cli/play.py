@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from rlzoo.cli.agents import quoted
+from rlzoo.cli.output import say
 from rlzoo.cli.settings import whole
 from rlzoo.errors import UserError, installing, printable
 
@@ -48,11 +49,11 @@ def play(
             result = evaluate(act if recording is None else recording.watched(act), shown, 1, seed + episode)
         except Exception as error:
             raise _explained(error) from error
-        print(f"episode {episode + 1}: return {result.returns[0]:.1f} in {result.lengths[0]} steps", flush=True)
+        say(f"episode {episode + 1}: return {result.returns[0]:.1f} in {result.lengths[0]} steps")
     shown.close()
     if recording is not None and gif is not None:
         recording.write(gif)
-        print(f"written: {printable(gif)}")
+        say(f"written: {printable(gif)}")
 
 
 def _shown(agent: Any, run: Path, mode: str) -> Any:

@@ -19,7 +19,11 @@ def check_free(path: Path) -> None:
     """Raises UserError unless a GIF can be written to this path, and nothing is there."""
     if path.suffix.lower() != ".gif":
         raise UserError(f"--gif {printable(path)} does not end in .gif: an animation is written as a GIF")
-    if path.exists():
+    try:
+        is_there = path.exists()
+    except OSError as error:  # a name that is too long, a folder one may not look into
+        raise UserError(f"cannot write {printable(path)} ({error.strerror}): choose another --gif") from None
+    if is_there:
         raise UserError(f"{printable(path)} is there already: choose another --gif, or remove it")
     if not path.absolute().parent.is_dir():
         raise UserError(f"there is no folder {printable(path.parent)}: make it, or choose another --gif")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import tomllib
 from collections.abc import Callable, Iterable
@@ -91,8 +92,9 @@ def settings_in(path: Path) -> dict[str, Any]:
     """
     from rlzoo.training.config import DERIVED
 
-    file, shown = path / "config.json" if path.is_dir() else path, printable(path)
-    if path.is_dir() and not file.exists():
+    is_folder = os.path.isdir(path)  # False where Path's own would raise, as for a name that is too long
+    file, shown = path / "config.json" if is_folder else path, printable(path)
+    if is_folder and not os.path.exists(file):
         raise UserError(f"--config {shown} has no config.json: name a run's folder, or a file")
     is_json = file.suffix == ".json"
     try:

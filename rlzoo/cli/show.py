@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rlzoo.cli.output import as_text, print_table
+from rlzoo.cli.output import answer, as_text, print_table
 from rlzoo.cli.settings import settings_of
 
 
@@ -36,6 +36,4 @@ def show(
             provenance[origin] = source.removesuffix(")")
     print_table(["hyperparameter", "value", "from", "what it is"], rows)
     if provenance:
-        print()
-    for origin, source in provenance.items():
-        print(f"{origin}: {source}")
+        answer("", *(f"{origin}: {source}" for origin, source in provenance.items()))

@@ -22,12 +22,17 @@ LIMIT = "max_episode_steps"
 
 
 def arguments_of(env: str) -> dict[str, Any]:
-    """What follows an id, by name: numbers, true, false, none, or else text; raises UserError for what has no name."""
+    """What follows an id, by name: numbers, true, false, none, or else text.
+
+    Raises UserError for what has no name, and for a name given twice.
+    """
     found = {}
     for argument in env.split(",")[1:]:
         name, equals, value = argument.partition("=")
         if not name.strip().isidentifier() or not equals:
             raise UserError(f"environment {env!r}: {argument!r} is not NAME=VALUE, such as is_slippery=false")
+        if name.strip() in found:
+            raise UserError(f"environment {env!r}: {name.strip()} is given twice; leave one out")
         found[name.strip()] = _plain(value.strip())
     return found
 
@@ -85,6 +90,9 @@ def spec_of(env: Any) -> EnvSpec | None:
             importlib.import_module(module)
         except (ImportError, SyntaxError) as error:
             raise UserError(f"environment {env!r}: cannot import {module!r} ({error})") from None
+        except SystemExit:
+            mend = 'it ends Python: put what is not to be imported under if __name__ == "__main__":'
+            raise UserError(f"environment {env!r}: cannot import {module!r} ({mend})") from None
     try:
         spec = gym.spec(name)
         if arguments:

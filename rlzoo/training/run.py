@@ -187,6 +187,9 @@ class Run(Callback):
         """Raises UserError where the system does not let the run's files be written, as on a full disk."""
         try:
             yield
+        except UnicodeEncodeError:  # neither TensorBoard nor safetensors takes such a name
+            mend = "choose another --out, or rename the folder"
+            raise UserError(f"cannot write {self.folder} (its name is not UTF-8): {mend}") from None
         except OSError as error:
             where = f"{error.filename or self.folder} ({error.strerror or error})"
             raise UserError(f"cannot write {where}: to train, a run's folder must be writable and have room") from None

@@ -15,7 +15,7 @@ EXPONENT = re.compile(r"\d+(\.\d+)?e\d{1,2}")  # a number such as 1e5 or 2.5e6
 def value_of(annotation: Any, value: Any) -> Any:
     """What was meant, for pydantic to check: `none`; `1e5` for a whole number; `400,300`, or one number, for a tuple.
 
-    Raises ValueError for what is not a number.
+    Raises ValueError for what is not a number, such as true, which pydantic would take for 1.
     """
     kinds = options(annotation)
     if isinstance(value, float | str) and str(value).strip().lower() == "nan":
@@ -23,6 +23,9 @@ def value_of(annotation: Any, value: Any) -> Any:
     if isinstance(value, str) and value.strip().lower() == "none" and type(None) in kinds:
         return None
     elements = next((get_args(kind)[:1] for kind in kinds if get_origin(kind) is tuple), None)
+    parts = value if isinstance(value, list | tuple) else (value,)
+    if _is_number(kinds if elements is None else options(*elements)) and any(isinstance(part, bool) for part in parts):
+        raise ValueError("write a number, not true or false")
     if elements is None:
         return _whole(value, kinds)
     if isinstance(value, Real):  # NumPy's numbers too
@@ -38,6 +41,10 @@ def options(annotation: Any) -> tuple[Any, ...]:
     if get_origin(annotation) in (types.UnionType, Union):
         return tuple(option for part in get_args(annotation) for option in options(part))
     return options(get_args(annotation)[0]) if get_origin(annotation) is Annotated else (annotation,)
+
+
+def _is_number(kinds: tuple[Any, ...]) -> bool:
+    return bool({int, float, Schedule} & set(kinds)) and not {bool, str} & set(kinds)
 
 
 def _whole(value: Any, kinds: tuple[Any, ...]) -> Any:

@@ -80,3 +80,12 @@ def test_what_does_not_fit_memory_is_one_line(rlzoo, tmp_path, size):
     assert outcome.err.startswith("error: not enough memory (Unable to allocate ")
     assert outcome.err.endswith("smaller, such as hidden, n_envs, n_steps or buffer_size (`rlzoo show`)\n")
     assert not list(tmp_path.glob("runs/*/*/*"))
+
+
+@pytest.mark.parametrize("size", ["hidden=1e30", "n_steps=1e30", "frame_stack=1e30"])
+def test_what_no_machine_could_hold_is_one_line(rlzoo, tmp_path, size):
+    words = TINY[:4] if size.startswith("hidden") else [*TINY[:4], "--set", "batch_size=8"]
+    outcome = rlzoo("train", "--algo", "ppo", *words, "--set", size.replace("1e30", "1" + "0" * 30), "--quiet")
+    assert outcome.status == 2 and outcome.err.count("\n") == 1
+    assert outcome.err.startswith("error: not enough memory (")
+    assert not list(tmp_path.glob("runs/*/*/*"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import sys
+from pathlib import Path
 
 import pytest
 from command_line import TINY, contents
@@ -244,6 +246,16 @@ def test_commands_to_copy_are_quoted(rlzoo, trained):
     outcome = rlzoo("train", "--resume", "my run; rm", "--steps", 256)
     assert "run: my run; rm\n" in outcome.out
     assert outcome.out.endswith("--logdir 'my run; rm'\nagain:   rlzoo evaluate 'my run; rm'\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there are no such names")
+def test_a_name_that_is_not_utf8(rlzoo, trained):
+    words = ["train", "--algo", "ppo", *TINY, "--quiet", "--out", "new\udcff"]
+    refused(rlzoo(*words), "cannot write new\\udcff (its name is not UTF-8): choose another --out")
+    assert not Path("new\udcff").exists()
+    trained.rename("old\udcff")
+    refused(rlzoo("train", "--resume", "old\udcff", "--steps", 9, "--quiet"), "cannot write old\\udcff (", "or rename")
+    assert rlzoo("evaluate", "old\udcff", "--episodes", 1).status == 0
 
 
 def test_nothing_that_a_terminal_obeys_is_printed(rlzoo, trained):

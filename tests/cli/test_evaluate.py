@@ -146,7 +146,7 @@ def test_without_a_display_mujoco_draws_too(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(("path", "message"), [
     ("run.mp4", "does not end in .gif"), ("there.gif", "is there already"),
-    ("nowhere/a.gif", "there is no folder nowhere"),
+    ("nowhere/a.gif", "there is no folder nowhere"), ("x" * 300 + ".gif", "(File name too long): choose another"),
 ])  # fmt: skip
 def test_an_animation_that_cannot_be_written(path, message, rlzoo, trained):
     Path("there.gif").write_text("kept")

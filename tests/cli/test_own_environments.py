@@ -48,6 +48,7 @@ MISTAKES = {
         "write def reset(self, *, seed=None, options=None)",
     ],
     "own_syntax:Own-v0": ["cannot import 'own_syntax'", "invalid syntax (own_syntax.py, line 3)"],
+    "own_script:Own-v0": ["cannot import 'own_script' (it ends Python", 'if __name__ == "__main__":'],
 }  # fmt: skip
 
 
@@ -56,6 +57,7 @@ def modules(tmp_path, monkeypatch):
     """Modules of one's own in the folder the test is in."""
     (tmp_path / "own_mistakes.py").write_text(MODULE)
     (tmp_path / "own_syntax.py").write_text("import gymnasium\n\ndef reset(:\n")
+    (tmp_path / "own_script.py").write_text("import sys\n\nsys.exit(0)\n")
     monkeypatch.setattr(sys, "path", [*sys.path])
 
 

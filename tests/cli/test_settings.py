@@ -82,6 +82,7 @@ def test_what_followed_from_others_in_a_run_follows_from_them_again(tmp_path, re
 
 @pytest.mark.parametrize(("file", "text", "message"), [
     (".", None, "has no config.json: name a run's folder"), ("a.toml", None, "No such file"),
+    ("x" * 300, None, "File name too long"),
     ("a.toml", "n_steps: 3", "cannot be read as TOML: .*line 1"),
     ("a.json", "{", "cannot be read as JSON"), ("a.json", "[1]", "holds no hyperparameters"),
     ("a.json", "[" * 100_000, "cannot be read as JSON"), ("a.toml", b"n = '\xff'", "cannot be read as TOML"),
@@ -156,3 +157,12 @@ def test_what_does_not_fit_the_field_is_refused_with_its_value(name, text):
     with pytest.raises(UserError) as error:
         config(**{name: text})
     assert str(error.value).startswith(f"{name} = ") and text.split(",")[-1] in str(error.value)
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("n_steps", True), ("gamma", False), ("hidden", True), ("hidden", [8, True]), ("learning_rate", True),
+    ("target_kl", True),
+])  # fmt: skip
+def test_true_of_a_file_is_no_number(name, value):
+    with pytest.raises(UserError, match=f"{name} = .* of ppo is not valid: write a number, not true or false"):
+        config(**{name: value})

@@ -183,6 +183,7 @@ def test_a_limit_that_is_none(value):
 @pytest.mark.parametrize("env, told", [
     ("CartPole-v1,sutton", "'sutton' is not NAME=VALUE"),
     ("CartPole-v1,=1", "'=1' is not NAME=VALUE"),
+    ("CartPole-v1,max_episode_steps=5,max_episode_steps=7", "max_episode_steps is given twice; leave one out"),
     ("CartPole-v1,reward=1", "unexpected keyword argument 'reward'.*CartPole-v1,NAME=VALUE"),
     ("FrozenLake-v1,map_name=9x9", r"cannot be made \(KeyError: '9x9'\).*leave them out: FrozenLake-v1"),
     ("FrozenLake-v1,desc=x", r"cannot be made \(.*FrozenLake-v1"),
