@@ -65,7 +65,7 @@ class Config(BaseModel):
         "recurrent_units": "recurrent", "sequence_length": "recurrent",
     }  # fmt: skip
 
-    steps: int = Field(1_000_000, ge=1)
+    steps: int = Field(1_000_000, ge=1, le=999_999_999_999)  # twelve digits, in the names of a run's checkpoints
     """Environment steps to train for, over all environments together."""
     n_envs: int = Field(1, ge=1, le=1_000_000)
     """Environments stepped side by side."""

@@ -102,6 +102,7 @@ def test_what_is_wrong_in_a_file_is_not_blamed_on_the_user(group, name, entry, g
     ({"gamma": 1.5}, ["gamma = 1.5", "less than or equal to 1"]),
     ({"gamma": "high"}, ["gamma = 'high'", "number"]),
     ({"n_envs": 0}, ["n_envs = 0", "greater than or equal to 1"]),
+    ({"steps": 10**12}, ["steps = 1000000000000", "less than or equal to 999999999999"]),
     ({"n_envs": 2.5}, ["n_envs = 2.5", "integer"]),
     ({"n_envs": None}, ["n_envs = None"]),
     ({"hidden": "64,x"}, ["hidden", "x"]),
