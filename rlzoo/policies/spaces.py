@@ -112,7 +112,7 @@ def parts_of(space: spaces.Space) -> dict[Any, spaces.Space] | None:
         for key in space.spaces:
             if not isinstance(key, str):
                 raise UserError(f"the keys of {space} are not all text: write {str(key)!r} for {key!r}")
-            if outer := next((other for other in space.spaces if key.startswith(f"{other}/")), None):
+            if "/" in key and (outer := next((o for o in space.spaces if key.startswith(f"{o}/")), None)) is not None:
                 raise UserError(f"the keys {outer!r} and {key!r} stand side by side in {space}: rename one")
         return dict(space.spaces)
     return dict(enumerate(space.spaces)) if isinstance(space, spaces.Tuple) else None
@@ -211,11 +211,11 @@ def _leaf_rows(space: spaces.Space, observation: Any) -> tuple[np.ndarray, bool]
         array = _finite(space, array)
     if space.dtype is not None and space.dtype.kind in "iu" and not np.can_cast(array.dtype, space.dtype):
         holds = np.iinfo(space.dtype)
-        if (other := none_of(array, holds.min, holds.max)) is not None:  # of which a cast would make another number
-            raise UserError(f"observation is not valid: it has {other}, expected {space.dtype}")
+        if (wrong := first_outside(array, holds.min, holds.max)) is not None:  # a cast would make another
+            raise UserError(f"observation is not valid: it has {wrong}, expected {space.dtype}")
     for choices in choices_in(space, array):
-        if (none := none_of(*choices)) is not None:  # of which a network would see zeros
-            raise UserError(f"observation is not valid: it has {none}, expected one of {space}")
+        if (wrong := first_outside(*choices)) is not None:  # of which a network would see zeros
+            raise UserError(f"observation is not valid: it has {wrong}, expected one of {space}")
     return (array[None] if one else array), one
 
 
@@ -249,8 +249,8 @@ def choices_in(space: spaces.Space, observation: Any) -> list[tuple[np.ndarray, 
     return []
 
 
-def none_of(part: np.ndarray, lowest: Any, highest: Any) -> Any:
-    """The first of these numbers that is none from the lowest to the highest; None where all are."""
+def first_outside(part: np.ndarray, lowest: Any, highest: Any) -> Any:
+    """The first of these numbers below the lowest or above the highest; None where there is none."""
     wrong = (part < lowest) | (part > highest)
     return part[wrong][0] if wrong.any() else None
 

@@ -17,7 +17,7 @@ from rlzoo.envs import Outcome, Stepper, firsts, insides, name_of
 from rlzoo.errors import UserError
 from rlzoo.policies import Trunk
 from rlzoo.policies.normalizers import ObservationNormalizer, RewardNormalizer
-from rlzoo.policies.spaces import choices_in, none_of
+from rlzoo.policies.spaces import choices_in, first_outside
 from rlzoo.training.exploration import Exploration
 
 
@@ -198,11 +198,11 @@ class Collector:
         self.raw = observation
         self.episodes.add(given, done, None if self.stepper.every_step_counts else rollout.valid, told)
         rollout.close(around(kept(observation)), ends)
-        self._check_finite(given, rollout, bool(ends))
+        self._check_given(given, rollout, bool(ends))
         seconds["env"] += in_env
         seconds["act"] += clock() - begun - in_env
 
-    def _check_finite(self, rewards: np.ndarray, rollout: RolloutBuffer, ended: bool) -> None:
+    def _check_given(self, rewards: np.ndarray, rollout: RolloutBuffer, ended: bool) -> None:
         """Raises UserError for what an environment gave in a rollout that is not finite, or is none of the choices that
         its space has, before it is learned from.
 
@@ -222,8 +222,8 @@ class Collector:
             self._require_finite("rewards with", [rewards])
             self._require_finite("observes", led_to + seen + [part[None] for part in _floats(self.raw)])
         for part, lowest, highest in self._choices:
-            if (none := none_of(part, lowest, highest)) is not None:
-                told = f"{name_of(insides(self.stepper.env)[-1])} observes {none}"
+            if (wrong := first_outside(part, lowest, highest)) is not None:
+                told = f"{name_of(insides(self.stepper.env)[-1])} observes {wrong}"
                 raise UserError(f"{told}, its observation_space says {lowest} to {highest}: correct either")
 
     def _require_finite(self, what: str, numbers: list[np.ndarray]) -> None:

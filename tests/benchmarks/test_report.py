@@ -29,6 +29,13 @@ def test_without_one_the_page_says_so():
     assert "not measured, no GPU at hand" in page(report)
 
 
+def test_the_sum_tree_has_a_section_also_where_it_failed():
+    rates = {"32": 0.0881, "1024": 1.5, "peak_mib": 60.0, "seconds": 2.0}  # the last two are of the process
+    text = page(kept() | {"priorities": rates})
+    assert "on one core: 0.09 with 32 rows a call, 1.50 with 1,024 rows a call.\n" in text
+    assert "## Prioritized replay\n\nfailed: no room" in page(kept() | {"priorities": {"error": "no room"}})
+
+
 def test_each_machine_has_a_page_of_its_own(monkeypatch, tmp_path):
     usual = kept()
     monkeypatch.setattr("benchmarks.speed.PAGES", tmp_path)

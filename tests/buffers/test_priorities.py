@@ -217,7 +217,7 @@ def test_speed():
     """Ahead of a binary tree that does less: it neither weighs what it draws nor asks what was overwritten.
 
     Both are made of the same kind of work, so a slow machine, or another process in the caches, meets both. How many
-    a second it comes to stands in `docs/benchmarks/speed.md`.
+    a second it comes to, `python -m benchmarks.priorities` says.
     """
     rng, size, rows = np.random.default_rng(0), 1_000_000, 256
     priorities, binary = Priorities(size, 0.6), BinaryTree(size)
