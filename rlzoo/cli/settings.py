@@ -98,7 +98,7 @@ def settings_in(path: Path) -> dict[str, Any]:
         raise UserError(f"--config {shown} has no config.json: name a run's folder, or a file")
     is_json = file.suffix == ".json"
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")  # Windows' editors begin a file with a mark
         found = json.loads(text) if is_json else tomllib.loads(text)
     except OSError as error:
         raise UserError(f"cannot read --config {shown}: {error.strerror}") from None

@@ -30,6 +30,8 @@ def show(
     values = resolved.config.model_dump(mode="json")
     rows, provenance = [], {}
     for name, field in kind.Config.model_fields.items():
+        if resolved.config.idle(name) == "":
+            continue  # it came with another algorithm's config, and has no say here
         origin, _, source = resolved.sources[name].partition(" (")
         rows.append([name, as_text(values[name]), origin, field.description or ""])
         if source:

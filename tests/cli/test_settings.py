@@ -55,6 +55,8 @@ def test_a_file_of_hyperparameters(tmp_path):
     given = resolve("ppo", find("ppo").Config, "CartPole-v1", None, found).config
     assert given.learning_rate == Schedule(1e-3, 0.0, kind="linear")
     assert given.hidden == (32, 16) and given.n_steps == 128
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())  # the mark that an editor on Windows begins a file with
+    assert settings_of(["n_steps=128"], file, n_envs=2) == found
 
 
 @pytest.mark.parametrize("name", ["sac", "ppo", "dqn"])

@@ -46,6 +46,11 @@ def test_a_default_that_gives_way_is_shown_as_what_it_comes_to(rlzoo):
                                              "set sequence_length = 5, or another n_steps\n")  # fmt: skip
 
 
+def test_a_hyperparameter_that_never_has_a_say_is_left_out(rlzoo):
+    shown = {name for name, *_ in rows(rlzoo("show", "qrdqn", "CartPole-v1"))}
+    assert set(find("qrdqn").Config.model_fields) - shown == {"n_atoms", "v_min", "v_max"}
+
+
 def test_a_family_is_a_source(rlzoo, monkeypatch):
     monkeypatch.setattr("rlzoo.training.config.published", lambda _: {
         "families": {"classic_control": {"source": "a paper", "gamma": 0.5, "n_envs": 3}},
