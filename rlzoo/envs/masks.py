@@ -120,16 +120,37 @@ class MaskedActionsVector(VectorWrapper):
 
 
 def checked(mask: Any, choices: tuple[int, ...]) -> np.ndarray:
-    """A mask as int8; ones for each action that is allowed no choice (an episode's end), all where none is given."""
-    count = sum(choices)
+    """A mask as `lifted` has it; all ones where none is given."""
     if mask is None:
-        return np.ones(count, np.int8)
-    parts = mask if isinstance(mask, tuple | list) else [mask]  # of a MultiDiscrete, perhaps one for each action
-    array = (np.concatenate([np.ravel(part) for part in parts]) > 0).astype(np.int8)  # as `act` reads one
-    if len(array) != count:
-        raise UserError(f"an action mask of {len(array)} choices does not fit the action space, which has {count}")
-    left = leaves_a_choice(array, choices)
-    return array if left.all() else np.where(np.repeat(left, choices), array, np.int8(1))
+        return np.ones(sum(choices), np.int8)
+    array = np.ravel(joined(mask, choices))
+    if len(array) != sum(choices):
+        raise UserError(
+            f"an action mask of {len(array)} choices does not fit the action space, which has {sum(choices)}"
+        )
+    return lifted(array, choices)
+
+
+def joined(mask: Any, choices: tuple[int, ...]) -> np.ndarray:
+    """One array of a mask, or of a batch of them, that may be given as an array for each of several actions.
+
+    Raises UserError for what makes no array.
+    """
+    try:
+        if isinstance(mask, tuple | list) and len(mask) == len(choices) > 1:
+            parts = [np.asarray(part) for part in mask]
+            if all(part.shape[-1:] == (n,) for part, n in zip(parts, choices, strict=True)):
+                return np.concatenate(parts, -1)
+        return np.asarray(mask)
+    except ValueError:  # rows of several lengths
+        told = " + ".join(map(str, choices))
+        raise UserError(f"action mask {mask!r} is not valid: expected 1 or 0 for each of {told} choices") from None
+
+
+def lifted(mask: np.ndarray, choices: tuple[int, ...]) -> np.ndarray:
+    """Masks `[..., sum(choices)]` as int8 of 1 and 0; ones for each action that is allowed no choice."""
+    left = leaves_a_choice(mask, choices)
+    return ((mask > 0) if left.all() else (mask > 0) | np.repeat(~left, choices, -1)).astype(np.int8)
 
 
 def leaves_a_choice(mask: np.ndarray, choices: tuple[int, ...]) -> np.ndarray:

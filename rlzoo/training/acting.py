@@ -12,7 +12,7 @@ from gymnasium.vector import VectorEnv
 
 from rlzoo import envs
 from rlzoo.backend import Engine, tree
-from rlzoo.envs.masks import KEY, leaves_a_choice
+from rlzoo.envs.masks import KEY, joined, lifted
 from rlzoo.envs.masks import choices as choices_of
 from rlzoo.errors import UserError, warn, whole_number
 from rlzoo.nn import Layout
@@ -152,14 +152,15 @@ class Actor:
     def _with_mask(self, observation: Any, mask: Any) -> dict[str, Any]:
         if mask is None:
             raise UserError(f"this {self.name} has action_masks = true: pass the environment's, action_mask=mask")
-        choices, shape = np.asarray(mask), self.observation_space[KEY].shape  # type: ignore[index]
-        if choices.dtype.kind not in "biuf":
+        choices = choices_of(self.action_space)
+        given, shape = joined(mask, choices), (sum(choices),)
+        if given.dtype.kind not in "biuf":
             raise UserError(f"action_mask = {mask!r} is not valid: it must be 1 or 0 for each choice")
-        if choices.shape[-1:] != shape or choices.ndim > 2:
-            raise UserError(f"action_mask of shape {choices.shape} is not valid: expected {shape} or (N, *{shape})")
-        if not leaves_a_choice(choices, choices_of(self.action_space)).all():
-            raise UserError("action_mask allows no action: at least one choice of each action must be 1")
-        return {KEY: (choices > 0).astype(np.int8), "observation": observation}
+        if given.shape[-1:] != shape or given.ndim > 2:
+            raise UserError(f"action_mask of shape {given.shape} is not valid: expected {shape} or (N, *{shape})")
+        if not (given > 0).any(-1).all():
+            raise UserError("action_mask allows no action: at least one choice must be 1")
+        return {KEY: lifted(given, choices), "observation": observation}
 
     @cached_property
     def _acting_rng(self) -> np.random.Generator:

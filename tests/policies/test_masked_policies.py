@@ -194,8 +194,16 @@ def test_acting_with_a_mask():
         agent.act(observation, action_mask=[0, 0, 0])
     two = PPO(Pairs(), backend="numpy", hidden=(8,), action_masks=True)
     assert two.act(observation, action_mask=[0, 1, 1, 0, 0]).tolist() == [1, 0]
-    with pytest.raises(UserError, match="at least one choice of each action"):
-        two.act(observation, action_mask=[1, 0, 0, 0, 0])
+    assert two.act(observation, action_mask=([0, 1], [1, 0, 0])).tolist() == [1, 0]  # an array for each action
+    batch = two.act(np.zeros((2, 2)), action_mask=(np.eye(2), np.eye(3)[[2, 1]]))
+    assert batch.tolist() == [[0, 2], [1, 1]]
+    for a, b in zip(np.eye(2), np.eye(3)[:2], strict=True):  # as in training, an action without a choice has them all
+        assert two.act(observation, action_mask=[*a, 0, 0, 0])[0] == a.argmax()
+        assert two.act(observation, action_mask=[0, 0, *b])[1] == b.argmax()
+    with pytest.raises(UserError, match="action_mask allows no action"):
+        two.act(observation, action_mask=np.zeros(5))
+    with pytest.raises(UserError, match=r"expected 1 or 0 for each of 2 \+ 3 choices"):
+        two.act(observation, action_mask=([0, 1], [1, 0], [1]))
     with pytest.raises(UserError, match="1 or 0 for each choice"):
         agent.act(observation, action_mask=["a", "b", "c"])
     with pytest.raises(UserError, match="action_masks = false: leave action_mask out"):
