@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -110,6 +111,18 @@ def test_the_run_has_metrics_checkpoints_and_its_best(names):
     assert all(f"`{name}`" in told for name in (*columns[:8], *columns[-4:]))
 
 
+def test_after_a_crash_the_run_goes_on_to_the_same_weights(names, tmp_path, monkeypatch):
+    monkeypatch.setenv("RLZOO_BACKEND", "jax")
+    run = Path(shutil.copytree(names["folder"] / "runs" / "mine", tmp_path / "mine"))
+    shutil.rmtree(names["Run"].open(run).latest_checkpoint())
+    agent = rlzoo.load(run)
+    assert agent.steps < 4096
+    with names["Run"].open(run) as opened:
+        agent.learn(callbacks=[opened])
+    assert agent.steps == 4096
+    np.testing.assert_array_equal(agent.flat, rlzoo.load(names["folder"] / "runs" / "mine", backend="numpy").flat)
+
+
 def test_the_callback_ends_training_once_it_is_solved(names):
     callback = names["StopWhenSolved"]()
     assert callback.on_log(None, {"episode_return": 474.0}) is None and callback.on_log(None, {}) is None
@@ -169,6 +182,19 @@ def test_the_environment_of_ones_own(tmp_path, monkeypatch):
 def test_what_stands_for_words_of_stable_baselines_is_there():
     rows = [line.strip("| ").split(" | ") for line in section("Coming from Stable-Baselines3").splitlines()[2:]]
     named = {name for row in rows if len(row) == 2 for name in re.findall(r"(\w+)(?==)|`(\w+_coefficient)`", row[1])}
-    named = {one or other for one, other in named} - {"progress"}
-    fields = {name for kind in ("ppo", "sac", "dqn") for name in find(kind).Config.model_fields}
+    named = {one or other for one, other in named} - {"progress", "repeat_action_probability"}
+    fields = {name for kind in ("ppo", "sac", "dqn", "td3") for name in find(kind).Config.model_fields}
     assert len(named) >= 12 and named <= fields
+
+
+def test_the_defaults_of_stable_baselines_are_taken():
+    """Those that are said to be others there, each by the algorithm that it is said of."""
+    told = section("Coming from Stable-Baselines3").partition("Defaults that are others there: ")[2].replace("\n", " ")
+    of = {"QR-DQN": "qrdqn", "TD3 and DDPG": "td3", "RecurrentPPO": "ppo"}
+    parts = [part for part in told.split("; ") if part.partition(" ha")[0] in of]
+    assert len(parts) == 3
+    for part in parts:
+        kind = find(of[part.partition(" ha")[0]])
+        given = eval(f"dict({', '.join(re.findall('`([^`]*=[^`]*)`', part))})")
+        config = kind.Config(**given)
+        assert all(getattr(config, name) != getattr(kind.Config(), name) for name in given if name != "sequence_length")

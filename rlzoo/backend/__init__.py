@@ -42,7 +42,8 @@ def choose(name: str | None = None) -> str:
         for candidate in ENGINES:
             if is_installed(candidate):
                 return candidate
-        raise UserError(f"no engine is installed: {installing('jax')} (or torch, tensorflow, mindspore)")
+        others = "(or torch, tensorflow, mindspore); to act alone, backend numpy needs none"
+        raise UserError(f"no engine is installed: {installing('jax')} {others}")
     if name not in (*ENGINES, "numpy"):
         valid = f"auto, {', '.join(ENGINES)}; numpy, which cannot learn"
         raise UserError(f"unknown backend {name!r}{nearest(name, ENGINES)} (valid: {valid})")

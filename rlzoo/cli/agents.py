@@ -23,12 +23,19 @@ def quoted(text: object) -> str:
     return shlex.quote(printable(text))
 
 
-def vouched(agent: Any) -> str:
-    """` --env NAME` for a command to copy, where an agent's environment is not made on a file's word; else nothing."""
+def vouched(agent: Any, folder: Path) -> str:
+    """` --env NAME` for a command to copy, where what `folder` names is not made on a file's word; else nothing."""
     from rlzoo.envs import is_harmless
 
-    name = agent.env if isinstance(agent.env, str) else agent.environment_name
-    return "" if name == agent.environment_name and is_harmless(name) else f" --env {quoted(name)}"
+    found = _manifest(folder)
+    known = found["environment_is_id"] and is_harmless(found["environment"])
+    return "" if known else f" --env {quoted(agent.environment_name)}"
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    from rlzoo.training import checkpoint_files as files
+
+    return files.read_manifest(files.standing(files.at(folder)))
 
 
 def load_agent(
@@ -46,12 +53,13 @@ def load_agent(
         name = agent.environment_name
         mend = f"--env {quoted(name)}, if you trust it" if ":" in name or "," in name else "--env ID"
         raise UserError(f"{printable(folder)} was trained on {name!r}, which is not made on a file's word: give {mend}")
-    if env is not None and env != agent.environment_name:
+    trained_on = _manifest(folder)["environment"]
+    if env is not None and env != trained_on:
         vector_env = agent.separate_environment()
         try:
             agent.check_fit(vector_env)
         except UserError as error:
-            mend = f"it was trained on {printable(agent.environment_name)}"
+            mend = f"it was trained on {printable(trained_on)}"
             raise UserError(f"environment {env!r} does not fit {printable(folder)}: {error} ({mend})") from None
         finally:
             vector_env.close()

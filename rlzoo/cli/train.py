@@ -157,7 +157,7 @@ def _resumed_agent(run: Any, env: str | None, backend: str | None, device: str, 
     if agent.steps >= agent.total_steps and more is None:
         raise UserError(
             f"{quoted(run.folder)} is finished ({agent.steps:,} steps): to train it longer, "
-            f"rlzoo train --resume {quoted(run.folder)}{vouched(agent)} --steps {agent.config.steps}"
+            f"rlzoo train --resume {quoted(run.folder)}{vouched(agent, run.folder)} --steps {agent.config.steps}"
         )
     return agent
 
@@ -200,7 +200,7 @@ def _how_to_go_on(agent: Any, run: Any) -> str:
     kept = run.latest_checkpoint()
     return (
         f"stopped at step {agent.steps:,}; {quoted(kept)} has step {int(kept.name.removeprefix('step_')):,}; "
-        f"go on with: rlzoo train --resume {quoted(run.folder)}{vouched(agent)}"
+        f"go on with: rlzoo train --resume {quoted(run.folder)}{vouched(agent, run.folder)}"
     )
 
 
@@ -234,5 +234,5 @@ def _print_outcome(agent: Any, run: Any) -> None:
         result,
         f"run:     {printable(run.folder)}",
         f"curves:  tensorboard --logdir {folder}",
-        f"again:   rlzoo evaluate {folder}{vouched(agent)}",
+        f"again:   rlzoo evaluate {folder}{vouched(agent, run.folder)}",
     )

@@ -73,7 +73,7 @@ def spec_of(env: Any) -> EnvSpec | None:
         if env.spec is None and isinstance(env, SyncVectorEnv):
             first, *others = (one.spec for one in env.envs)
             return first if all(other == first for other in others) else None
-        return env.spec
+        return env.spec if isinstance(env.spec, EnvSpec) else None  # that of an EnvPool is of another kind
     arguments = arguments_of(env)
     module, name = module_and_id(env)
     space, slash, _ = name.partition("/")

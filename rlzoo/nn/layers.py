@@ -230,6 +230,11 @@ class Sequential(Layer):
             x = layer(params[str(i)], x) if part is None else layer(params[str(i)], x, part)  # type: ignore[call-arg]
         return x
 
+    def output_shape(self, shape: Shape) -> Shape:
+        for layer in self.layers:  # one by one, as in `init`: the first may take more than an array
+            shape = layer.output_shape(shape)
+        return shape
+
 
 def mlp(
     hidden: tuple[int, ...],

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from rlzoo.backend import tree
 from rlzoo.errors import UserError
 
 INFINITE = 1e308  # a bound of infinity, in JSON
@@ -123,7 +124,7 @@ def _map(space: spaces.Space, function: Callable[..., Any], *trees: Any) -> Any:
     parts = parts_of(space)
     if parts is None:
         return function(space, *trees)
-    made = {key: _map(part, function, *(tree[key] for tree in trees)) for key, part in parts.items()}
+    made = {key: _map(part, function, *(each[key] for each in trees)) for key, part in parts.items()}
     return made if isinstance(space, spaces.Dict) else tuple(made.values())
 
 
@@ -190,13 +191,23 @@ def rows(space: spaces.Space, observation: Any) -> tuple[Any, bool]:
 
     try:
         found = _map(space, of_leaf, observation)
+    except UserError as error:
+        wrong = _paths(space)[len(single)]
+        raise UserError(f"observation {wrong!r}{str(error).removeprefix('observation')}") from None
     except (KeyError, IndexError, TypeError):
-        raise UserError(f"observation {observation!r} is not valid: expected one of {space}") from None
+        wrong = _paths(space)[len(single)]
+        raise UserError(f"observation is not valid: it has no {wrong!r}, expected one of {space}") from None
     if any(single) != all(single):
-        raise UserError(f"observation {observation!r} is not valid: some of its parts are batches and some are not")
+        alone = ", ".join(repr(path) for path, one in zip(_paths(space), single) if one)
+        raise UserError(f"observation is not valid: its parts are batches, but for {alone}")
     if len(set(lengths)) > 1:
         raise UserError(f"the parts of an observation must be batches of one size, not of {lengths}")
     return found, single[0]
+
+
+def _paths(space: spaces.Space) -> list[str]:
+    """The names of the parts that are arrays, in the order of the space."""
+    return tree.paths(example(space))
 
 
 def _leaf_rows(space: spaces.Space, observation: Any) -> tuple[np.ndarray, bool]:

@@ -21,7 +21,7 @@ from rlzoo.errors import UserError
 from rlzoo.nn import GRUCell, Layer, LSTMCell
 from rlzoo.nn.recurrent import RecurrentCell
 from rlzoo.policies.encoders import encoder_for
-from rlzoo.policies.spaces import example
+from rlzoo.policies.spaces import example, parts_of
 
 Array = Any
 Params = dict[str, Any]
@@ -76,12 +76,20 @@ class Trunk:
     masked: bool = False
 
     def __post_init__(self) -> None:
-        if self.encoder.noise(np.random.default_rng(0), self._seen.shape or (), 1) is not None:
+        shape = self._seen.shape or ()
+        try:
+            noise, features = self.encoder.noise(np.random.default_rng(0), shape, 1), self.encoder.output_shape(shape)
+        except (LookupError, TypeError) as error:
+            if parts_of(self._seen) is None:
+                raise
+            mend = "give the layer that takes them a method output_shape(shape), the shape of its features"
+            raise UserError(f"an encoder of the parts of {self._seen} cannot be tried on an array: {mend}") from error
+        if noise is not None:
             raise UserError(
                 "the encoder has layers that take noise (Dropout, NoisyDense), and a trunk is given none: "
                 "leave them out, or put them into a network behind the trunk whose noise is drawn"
             )
-        if self.encoder.output_shape(self._seen.shape or ()) == (0,):  # of which MindSpore's products are anything
+        if features == (0,):  # of which MindSpore's products are anything
             raise UserError(f"no network reads observations of {self._seen}: it is empty; give at least a constant")
 
     @classmethod

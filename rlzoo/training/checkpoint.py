@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from rlzoo.backend import Engine
-from rlzoo.envs import is_harmless
+from rlzoo.envs import is_harmless, name_of
 from rlzoo.errors import UserError, printable
 from rlzoo.policies.spaces import from_plain, to_plain
 from rlzoo.training import checkpoint_files as files
@@ -113,6 +113,8 @@ def load(
     _check_kind(path, found, find)
     if env is None and found["environment_is_id"] and is_harmless(found["environment"]):
         env = found["environment"]  # else it is for the user to say
+    elif env is not None:
+        found["environment"] = name_of(env)  # which a checkpoint of the agent is to name
     if hyperparameters:
         _override(found, hyperparameters, find(found["algorithm"]), bool(Part(arrays, REPLAY)))
     try:

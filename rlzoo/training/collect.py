@@ -131,7 +131,7 @@ class Collector:
     def reset(self, seed: int) -> None:
         """Begin new episodes in every environment; those under way are given up."""
         self.raw = self.stepper.reset(seed)
-        self._require_finite("observes", [part[None] for part in _floats(self.raw)])
+        self._require_finite("observes", _floats(self.raw, alone=True))
         self.episodes.restart(self.stepper.n_envs)
         self.exploration.reset(np.ones(self.stepper.n_envs, np.bool_))
         if self.memory is not None:
@@ -216,26 +216,27 @@ class Collector:
             self._choices = [choices for x in inside for choices in choices_in(space, x)]
         _, led_to, seen = self._floats
         total = np.add.reduce(rewards, None)
-        for part in led_to:
+        for _, part in led_to:
             total += np.add.reduce(part, None, np.float64)
         if ended or not math.isfinite(total):  # looked at one by one, which takes twice as long, where it may be needed
-            self._require_finite("rewards with", [rewards])
-            self._require_finite("observes", led_to + seen + [part[None] for part in _floats(self.raw)])
+            self._require_finite("rewards with", [("", rewards)])
+            self._require_finite("observes", led_to + seen + _floats(self.raw, alone=True))
         for part, lowest, highest in self._choices:
             if (wrong := first_outside(part, lowest, highest)) is not None:
                 told = f"{name_of(insides(self.stepper.env)[-1])} observes {wrong}"
                 raise UserError(f"{told}, its observation_space says {lowest} to {highest}: correct either")
 
-    def _require_finite(self, what: str, numbers: list[np.ndarray]) -> None:
-        """Raises UserError for the first of these, arrays `[T, N, ...]`, that is not finite."""
-        for part in numbers:
+    def _require_finite(self, what: str, numbers: list[tuple[str, np.ndarray]]) -> None:
+        """Raises UserError for the first of these, arrays `[T, N, ...]` with their names, that is not finite."""
+        for name, part in numbers:
             finite = np.isfinite(part)
             if finite.all():
                 continue
             wrong = np.argwhere(~finite)
             t, i, *where = wrong[0].tolist()
             alone = 1 == len(set(wrong[wrong[:, 0] == t, 1].tolist())) < self.stepper.n_envs
-            place = (f" at {where}" if where else "") + (f" in environment {i}" if alone else "")
+            place = (f" at {where}" if where else "") + (f" of {name!r}" if name else "")
+            place += f" in environment {i}" if alone else ""
             told = f"{name_of(insides(self.stepper.env)[-1])} {what} {part[tuple(wrong[0])]}{place}"
             raise UserError(f"{told}: what its reset and step give must be finite numbers, and None is not one")
 
@@ -261,9 +262,10 @@ class Collector:
         return write
 
 
-def _floats(observation: Any) -> list[np.ndarray]:
-    """The parts of observations that may be other than finite."""
-    return [part for part in tree.flatten(observation)[0] if part.dtype.kind == "f"]
+def _floats(observation: Any, alone: bool = False) -> list[tuple[str, np.ndarray]]:
+    """The parts of observations that may be other than finite, by their names; of one step `alone` as if of several."""
+    parts = zip(tree.paths(observation), tree.flatten(observation)[0])
+    return [(name, part[None] if alone else part) for name, part in parts if part.dtype.kind == "f"]
 
 
 def _same(observation: Any) -> Any:

@@ -254,3 +254,13 @@ def test_an_agent_is_put_into_another_environment_by_loading(tmp_path):
         agent.env = other
     loaded = PPO.load(agent.save(tmp_path / "agent"), env=other).learn(24)
     assert set(loaded.episodes.lengths) == {3, 5} and loaded.env is other
+
+
+def test_what_is_saved_of_it_there_names_that_environment(tmp_path):
+    first, other = (f"CartPole-v1,max_episode_steps={limit}" for limit in (7, 5))
+    PPO(first, **SMALL).learn(8).save(tmp_path / "first")
+    PPO.load(tmp_path / "first", env=other).save(tmp_path / "other")
+    loaded = PPO.load(tmp_path / "other")
+    assert loaded.environment_name == loaded.env == other and loaded._limit == 5
+    PPO.load(tmp_path / "first", env=gym.make("CartPole-v1")).save(tmp_path / "object")
+    assert PPO.load(tmp_path / "object").env is None

@@ -141,6 +141,21 @@ def test_an_agent_takes_it_when_told_to_and_evaluates_in_copies():
 
 
 @needs_envpool
+@pytest.mark.filterwarnings("ignore:EnvPool seeds are fixed", "ignore:.*precision lowered")
+def test_an_object_of_its_own_is_a_vector_environment():
+    """Its `spec` is one of EnvPool's kind: asked for an id, it was an AttributeError."""
+    import envpool
+
+    env = envpool.make("CartPole-v1", env_type="gymnasium", num_envs=4, seed=3)
+    agent = PPO(env, seed=0, n_steps=32).learn(1024)
+    assert (agent.config.n_envs, agent.vector_env.unwrapped, agent.collector.stepper.mode) == (
+        4, env, AutoresetMode.NEXT_STEP,
+    )  # fmt: skip
+    assert (agent.environment_name, agent.steps) == (type(env).__name__, 1024) and agent.episodes.finished > 10
+    assert agent.evaluate(2, env="CartPole-v1").episodes == 2
+
+
+@needs_envpool
 def test_auto_never_takes_it():
     assert [form_of(make(env, 32, vectorization="auto")) for env in ("CartPole-v1", "Pendulum-v1")] == [
         "native", "sync",

@@ -219,14 +219,22 @@ def test_observations_of_the_wrong_shape():
         PPO(With(VECTOR, spaces.Discrete(2)), backend="numpy").act([[0.0, 0.0], [1.0]])
 
 
-@pytest.mark.parametrize("space, given", [
-    (spaces.Dict({"a": VECTOR}), {"b": np.zeros(2)}),
-    (spaces.Dict({"a": VECTOR}), np.zeros(2)),
-    (spaces.Tuple((VECTOR, VECTOR)), (np.zeros(2),)),
+@pytest.mark.parametrize("space, given, told", [
+    (spaces.Dict({"a": VECTOR}), {"b": np.zeros(2)}, "observation is not valid: it has no 'a', expected one of Dict"),
+    (spaces.Dict({"a": VECTOR}), np.zeros(2), "observation is not valid: it has no 'a', expected one of Dict"),
+    (spaces.Dict(a=spaces.Dict(b=VECTOR), c=VECTOR), {"a": {"b": [1, 2]}}, "observation is not valid: it has no 'c', "),
+    (spaces.Tuple((VECTOR, VECTOR)), (np.zeros(2),), "observation is not valid: it has no '1', expected one of Tuple"),
+    (spaces.Dict(a=VECTOR, c=spaces.Dict(b=VECTOR)), {"a": [1, 2], "c": {"b": 3}}, "observation 'c/b' of shape () is "),
+    (spaces.Dict(a=VECTOR, c=VECTOR), {"a": np.ones((9, 2)), "c": [1, 2]}, "its parts are batches, but for 'c'"),
 ])  # fmt: skip
-def test_observations_of_the_wrong_form(space, given):
-    with pytest.raises(UserError, match=r"observation .* is not valid: expected one of (Dict|Tuple)"):
+def test_observations_of_the_wrong_form(space, given, told):
+    with pytest.raises(UserError, match=re.escape(told)):
         PPO(With(space, spaces.Discrete(2)), backend="numpy").act(given)
+
+
+def part_of(space):
+    """What an error says of the last part of a Dict or Tuple."""
+    return {spaces.Dict: "'a' ", spaces.Tuple: "'1' "}.get(type(space), "")
 
 
 @pytest.mark.parametrize("space, given, told", [
@@ -243,7 +251,7 @@ def test_observations_of_the_wrong_form(space, given):
     (spaces.Tuple((VECTOR, spaces.MultiDiscrete([2, 9]))), (np.zeros(2), [2.0, 8.0]), r"2.0, expected one of Multi"),
 ])  # fmt: skip
 def test_observations_that_are_no_numbers_of_the_space(space, given, told):
-    with pytest.raises(UserError, match=rf"^observation is not valid: it has .*{told}"):
+    with pytest.raises(UserError, match=rf"^observation {part_of(space)}is not valid: it has .*{told}"):
         rows(space, given)
 
 
@@ -268,5 +276,6 @@ def test_keys_that_a_checkpoint_would_change_are_refused():
 ])  # fmt: skip
 def test_observations_that_are_no_numbers(space, given):
     """NumPy makes NaN of None, a number of text, and half of a complex number; or it raises an error of its own."""
-    with pytest.raises(UserError, match=r"^observation is not valid: it has .*, expected (finite )?numbers"):
+    told = rf"^observation {part_of(space)}is not valid: it has .*, expected (finite )?numbers"
+    with pytest.raises(UserError, match=told):
         PPO(With(space, spaces.Discrete(2)), backend="numpy").act(given)

@@ -87,7 +87,7 @@ def test_the_first_observation_and_one_in_parts():
 
     with pytest.raises(UserError, match=r"^AtFirst observes nan at \[0\]: "), np.errstate(invalid="ignore"):
         agent_in(AtFirst()).learn()
-    with pytest.raises(UserError, match=r"^InParts observes inf at \[1\]: "):
+    with pytest.raises(UserError, match=r"^InParts observes inf at \[1\] of 'numbers': "):
         agent_in(InParts("observation", np.inf)).learn()
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from engines import require
+from gymnasium import spaces
 from tiny_agents import OFF
 
 from rlzoo import DQN, UserError
@@ -177,3 +179,47 @@ def test_metrics_that_are_no_vector_are_said(kind, said):
     require("torch")
     with pytest.raises(UserError, match=rf"^dqn reports {said}, not a vector: ops.stack\(\[…\]\) of loss"):
         kind("CartPole-v1", backend="torch", **TINY).learn()
+
+
+class Beside(Layer):
+    """Two parts of a Dict, side by side."""
+
+    def __call__(self, params, x):
+        return ops.concat([x["cash"], x["prices"]], -1)
+
+
+class BesideOfKnownShape(Beside):
+    """The same, and how many features that makes."""
+
+    def output_shape(self, shape):
+        return (5,)
+
+
+class InParts(gym.Env):
+    """Shows what an account holds and what prices are."""
+
+    observation_space = spaces.Dict(cash=spaces.Box(0.0, 1.0, (1,)), prices=spaces.Box(0.0, 1.0, (4,)))
+    action_space = spaces.Discrete(2)
+
+
+@pytest.mark.parametrize("first", [None, BesideOfKnownShape()])
+@pytest.mark.parametrize("recurrent", [None, "gru"])
+def test_layers_stand_behind_the_encoder_of_a_dict(first, recurrent):
+    class Own(DQN):
+        def encoder(self, observation_space):
+            return Sequential((first or super().encoder(observation_space), Truncated(7)))
+
+    settings = {"sequence_length": 2, "batch_size": 2, "recurrent_units": 3} if recurrent else {}
+    agent = Own(InParts(), backend="numpy", hidden=(4,), recurrent=recurrent, **settings)
+    kernel = next(x for x in tree.flatten(agent.params["encoder"])[0] if x.shape == (5, 7))
+    assert kernel.any() and agent.policy.trunk.size == (3 if recurrent else 7)
+
+
+@pytest.mark.parametrize("encoder", [Beside(), Sequential((Beside(), Truncated(7)))])
+def test_a_layer_that_takes_the_parts_of_a_dict_says_its_shape(encoder):
+    class Own(DQN):
+        def encoder(self, observation_space):
+            return encoder
+
+    with pytest.raises(UserError, match=r"^an encoder of the parts of Dict.*: give .* a method output_shape\(shape\)"):
+        Own(InParts(), backend="numpy")

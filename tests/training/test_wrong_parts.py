@@ -80,7 +80,7 @@ def recurrent():
     (PAIR, np.eye(6)[:2] * [[1], [0]], "allows no action"),
     (OBSERVATION, "all", "1 or 0 for each choice"),
     (PAIR, np.ones((3, 6)), r"batches of one size, not of \[3, 2\]"),
-    (PAIR, np.ones(6), "some of its parts are batches"),
+    (PAIR, np.ones(6), "its parts are batches, but for .action_mask.$"),
 ])  # fmt: skip
 def test_a_mask_that_does_not_fit(masked, observation, mask, said):
     with pytest.raises(UserError, match=said):
