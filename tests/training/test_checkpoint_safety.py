@@ -551,7 +551,7 @@ def test_a_header_that_asks_for_terabytes(good):
     refused(good, ARRAYS)
 
 
-@pytest.mark.parametrize("environment", ["os:Env", "antigravity:Env", "package.module:CartPole-v1"])
+@pytest.mark.parametrize("environment", ["os:Env", "antigravity:Env", "package.module:CartPole-v1", "CartPole-v1,"])
 def test_a_module_named_in_a_file_is_not_imported(environment, good, monkeypatch):
     imported, really_import = [], importlib.import_module
     monkeypatch.setattr(importlib, "import_module", lambda name: (imported.append(name), really_import(name))[1])
