@@ -423,7 +423,8 @@ def box(**changes):
     {"config": {"hidden": [10**9, 10**9]}}, {"config": {"hidden": "10000000000"}}, {"config": {"hidden": [64] * 1000}},
     {"config": {"hidden": {"__import__": "os"}}}, {"config": {"learning_rate": "__import__('os')"}},
     {"config": {"learning_rate": []}}, {"config": {"gamma": "nan"}}, {"config": {"n_envs": 10**19}},
-    {"config": {"no_such": 1}}, {"config": {"buffer_size": 10**18}},
+    {"config": {"no_such": 1}}, {"config": {"buffer_size": 10**18}}, {"format": [1] * 1000},
+    {"episodes": {"finished": 1, "returns": [1.0], "lengths": [10**400], "successes": []}},
 ], ids=str)  # fmt: skip
 def test_values_that_ask_for_terabytes_or_for_code(changes, good):
     whole = json.loads((good / MANIFEST).read_text())
