@@ -26,6 +26,7 @@ from rlzoo.training import checkpoint_files as files
 from rlzoo.training.callbacks import Callback
 from rlzoo.training.complaints import brief
 from rlzoo.training.loggers import CSVLogger, TensorBoardLogger
+from rlzoo.training.within import opener
 
 DISTRIBUTIONS = {"tensorflow": ("tensorflow-cpu", "tensorflow")}  # where it is not the engine's own name
 
@@ -233,7 +234,9 @@ class Run(Callback):
 
 def _write_json(path: Path, value: Any) -> None:
     beside = path.with_name(f".{path.name}.writing")
-    beside.write_text(json.dumps(value, indent=1, default=_plain) + "\n", encoding="utf-8")
+    text = json.dumps(value, indent=1, default=_plain) + "\n"
+    with open(beside, "w", encoding="utf-8", opener=opener) as file:
+        file.write(text)
     os.replace(beside, path)
 
 
