@@ -144,10 +144,20 @@ def checkpoints_of(run: Path) -> list[Path]:
     return _checkpoints_in(run / "checkpoints")
 
 
+def remains_in(run: Path) -> list[Path]:
+    """What is left of checkpoints of a run that were removed, but not to the end: folders of no manifest."""
+    return [path for path in _named_in(run / "checkpoints") if path.is_dir() and {*path.iterdir()} <= {path / ARRAYS}]
+
+
 def _checkpoints_in(folder: Path) -> list[Path]:
+    return [path for path in _named_in(folder) if (path / MANIFEST).is_file()]
+
+
+def _named_in(folder: Path) -> list[Path]:
+    """What lies in a folder under the name of a checkpoint of a run, in order."""
     with readable(folder):
         inside = folder.iterdir() if folder.is_dir() else ()
-        return sorted(path for path in inside if CHECKPOINT.fullmatch(path.name) and (path / MANIFEST).is_file())
+        return sorted(path for path in inside if CHECKPOINT.fullmatch(path.name))
 
 
 def latest_of(run: Path) -> Path:

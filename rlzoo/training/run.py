@@ -220,8 +220,9 @@ class Run(Callback):
 
     def on_checkpoint(self, agent: Any) -> None:
         path = self.checkpoints / files.OF_STEP.format(agent.steps)
-        if path.is_dir() and {file.name for file in path.iterdir()} <= {files.ARRAYS}:
-            shutil.rmtree(path)  # what was left of a damaged one, before which the run went on
+        for left in files.remains_in(self.folder):
+            if left.name <= path.name:  # of a damaged one, before which the run went on, or of one not quite removed
+                shutil.rmtree(left, ignore_errors=True)
         agent.save(path, replay=True)
         for old in files.checkpoints_of(self.folder)[: -self.keep]:
             shutil.rmtree(old, ignore_errors=True)
