@@ -39,11 +39,11 @@ def save(agent: Any, path: str | Path, replay: bool = False, evaluation_return: 
     checkpoint.
     """
     path = Path(path)
+    beside, old = path.with_name(f".{path.name}.writing"), files.old_of(path)
     try:
         if path.exists() and not files.is_checkpoint(path):
             mend = "choose another name, or move away what else is there"
             raise UserError(f"{path} exists and is not a checkpoint: nothing was written; {mend}")
-        beside, old = path.with_name(f".{path.name}.writing"), files.old_of(path)
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
         arrays = flat(agent.arrays(replay))
@@ -65,6 +65,8 @@ def save(agent: Any, path: str | Path, replay: bool = False, evaluation_return: 
             os.replace(hidden, path / hidden.name)
     except (OSError, SafetensorError) as error:
         raise UserError(f"cannot write checkpoint {path} ({error}); an older one there is untouched") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)  # what was written of one that is not whole
     _remove(old)
     return path
 
