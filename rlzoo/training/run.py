@@ -97,13 +97,17 @@ class Run(Callback):
         description = cls.description(agent, command, options)  # first: the engine may have no such device
         values = agent.config.model_dump(mode="json")
         config = {name: {"value": values[name], "from": agent.resolved.sources[name]} for name in values}
+        made: Path | None = None
         try:
-            run = cls(_claim_next(agent) if folder is None else _claim(Path(folder)))
+            made = _claim_next(agent) if folder is None else _claim(Path(folder))
+            run = cls(made)
             run.checkpoints.mkdir()
             _write_json(run.folder / "config.json", config)
             _write_json(run.folder / files.RUN, description)
         except OSError as error:
-            where = f"{error.filename} ({error.strerror})"
+            if made is not None:
+                shutil.rmtree(made, ignore_errors=True)
+            where = f"{error.filename or made} ({error.strerror})"
             raise UserError(f"cannot make a run's folder at {where}: choose another --out") from None
         return run
 
