@@ -199,6 +199,8 @@ def test_paths_that_the_system_refuses(good, tmp_path, monkeypatch):
     for act in (load, DQN.load):
         with pytest.raises(UserError, match=r"^cannot read .*xxx .File name too long.: "):
             act("x" * 300)
+    with pytest.raises(UserError, match=r"^/ exists and is not a checkpoint"):
+        agent.save("/")
     with pytest.raises(UserError, match=r"^cannot write checkpoint .*File name too long"):
         agent.save(tmp_path / ("x" * 300))
 
