@@ -184,8 +184,8 @@ class Run(Callback):
         except UserError:
             self.on_end(agent)
             raise
-        if not self.has_checkpoint:
-            self.on_checkpoint(agent)  # a run can be gone on with from its first moment
+        if not self.has_checkpoint or files.read_manifest(self.latest_checkpoint())["total_steps"] != agent.total_steps:
+            self.on_checkpoint(agent)  # a run can be gone on with from its first moment, to the end that it now has
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
