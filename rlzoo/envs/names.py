@@ -145,7 +145,10 @@ def is_harmless(env: str) -> bool:
 
     Of an id such as ALE/Pong-v5 the module is one that is named here (MODULES), not in the file.
     """
-    return ":" not in env and not any(isinstance(value, str) for value in arguments_of(env).values())
+    try:
+        return ":" not in env and not any(isinstance(value, str) for value in arguments_of(env).values())
+    except UserError:  # what is no name of an environment
+        return False
 
 
 def limit_of(env: Any) -> int:

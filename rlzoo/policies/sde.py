@@ -40,4 +40,4 @@ def noise(rng: np.random.Generator, batch: tuple[int, int], size: tuple[int, int
     """ε for T steps of N environments, `[T, N, *size]`, a new one each `every` steps."""
     n_steps, n_envs = batch
     draws = rng.standard_normal((-(-n_steps // every), n_envs, *size), np.float32)
-    return np.repeat(draws, every, 0)[:n_steps]
+    return np.repeat(draws, min(every, n_steps), 0)[:n_steps]

@@ -58,6 +58,7 @@ def stored(path: Path, digests: tuple[str, str], replay: bool) -> Stored:
     `digests` are that of the file and that of what is no replay. Raises ValueError where what is read has another.
     """
     whole, without_replay = digests
+    _check_file(path)
     file = safe_open(path, "numpy")  # before its digest: what has the right one is then not another that took its place
     names = list(file.keys())
     wanted = [name for name in names if replay or not name.startswith(REPLAY)]
@@ -68,8 +69,15 @@ def stored(path: Path, digests: tuple[str, str], replay: bool) -> Stored:
     return found
 
 
+def _check_file(path: Path) -> None:
+    """Raises ValueError for what could be read without end, such as a pipe or a device."""
+    if path.exists() and not path.is_file():
+        raise ValueError("it is no file")
+
+
 def digest(path: Path) -> str:
-    """The SHA-256 of a file, as hexadecimal digits."""
+    """The SHA-256 of a file, as hexadecimal digits; raises ValueError for what is none."""
+    _check_file(path)
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -9,7 +9,8 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,30 +44,41 @@ def save(agent: Any, path: str | Path, replay: bool = False, evaluation_return: 
         if path.exists() and not files.is_checkpoint(path):
             mend = "choose another name, or move away what else is there"
             raise UserError(f"{path} exists and is not a checkpoint: nothing was written; {mend}")
-        beside, old = path.with_name(f".{path.name}.writing"), files.old_of(path)
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir(parents=True)
-        arrays = flat(agent.arrays(replay))
-        save_file(arrays, beside / files.ARRAYS)
-        digests = {"sha256": digest(beside / files.ARRAYS), "sha256_without_replay": digest_without_replay(arrays)}
-        described = manifest(agent) | digests
-        if evaluation_return is not None:
-            described["evaluation_return"] = evaluation_return
-        (beside / files.MANIFEST).write_text(json.dumps(described, indent=1), encoding="utf-8")
-        shutil.copymode(beside / files.MANIFEST, beside / files.ARRAYS)  # which was written for its owner alone
-        for name in (files.ARRAYS, files.MANIFEST):
-            with open(beside / name, "rb") as file:
-                os.fsync(file.fileno())
-        if path.exists() or path.is_symlink():
-            _remove(old)
-            os.replace(path, old)
-        os.replace(beside, path)
+        old = files.old_of(path)
+        with _beside(path) as beside:
+            arrays = flat(agent.arrays(replay))
+            save_file(arrays, beside / files.ARRAYS)
+            digests = {"sha256": digest(beside / files.ARRAYS), "sha256_without_replay": digest_without_replay(arrays)}
+            described = manifest(agent) | digests
+            if evaluation_return is not None:
+                described["evaluation_return"] = evaluation_return
+            (beside / files.MANIFEST).write_text(json.dumps(described, indent=1), encoding="utf-8")
+            shutil.copymode(beside / files.MANIFEST, beside / files.ARRAYS)  # which was written for its owner alone
+            for name in (files.ARRAYS, files.MANIFEST):
+                with open(beside / name, "rb") as file:
+                    os.fsync(file.fileno())
+            if path.exists() or path.is_symlink():
+                _remove(old)
+                os.replace(path, old)
+            os.replace(beside, path)
         for hidden in [] if old.is_symlink() else files.hidden_in(old):
             os.replace(hidden, path / hidden.name)
     except (OSError, SafetensorError) as error:
         raise UserError(f"cannot write checkpoint {path} ({error}); an older one there is untouched") from error
     _remove(old)
     return path
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """An empty folder beside `path`, which is not there afterwards: it was renamed, or what it has is not whole."""
+    folder = path.with_name(f".{path.name}.writing")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove(path: Path) -> None:

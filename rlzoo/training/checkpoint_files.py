@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -25,10 +25,13 @@ OF_STEP = "step_{:012d}"  # what a run calls its checkpoint after so many steps
 CHECKPOINT = re.compile(r"step_[0-9]{12}")
 
 
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+
+
 class _Episodes(BaseModel):
-    finished: int = Field(ge=0)
+    finished: Count
     returns: list[float]
-    lengths: list[int]
+    lengths: list[Count]
     successes: list[float]
 
 
@@ -51,7 +54,7 @@ class Manifest(BaseModel):
     sources: dict[str, str]
     seed: int = Field(ge=0)
     backend: str
-    steps: int = Field(ge=0)
+    steps: Count
     total_steps: int = Field(ge=1)
     generator: dict[str, Any]
     episodes: _Episodes
@@ -92,7 +95,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
             raise UserError(f"{path} is not a checkpoint: it has no {MANIFEST}")
     try:
         found = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        if isinstance(found, dict) and found.get("format") != FORMAT:
+        if isinstance(found, dict) and isinstance(found.get("format"), int | None) and found.get("format") != FORMAT:
             raise UserError(f"checkpoint {path} has format {found.get('format')!r}; this rlzoo reads format {FORMAT}")
         return Manifest.model_validate(found).model_dump()
     except UserError:
@@ -141,10 +144,20 @@ def checkpoints_of(run: Path) -> list[Path]:
     return _checkpoints_in(run / "checkpoints")
 
 
+def remains_in(run: Path) -> list[Path]:
+    """What is left of checkpoints of a run that were removed, but not to the end: folders of no manifest."""
+    return [path for path in _named_in(run / "checkpoints") if path.is_dir() and {*path.iterdir()} <= {path / ARRAYS}]
+
+
 def _checkpoints_in(folder: Path) -> list[Path]:
+    return [path for path in _named_in(folder) if (path / MANIFEST).is_file()]
+
+
+def _named_in(folder: Path) -> list[Path]:
+    """What lies in a folder under the name of a checkpoint of a run, in order."""
     with readable(folder):
         inside = folder.iterdir() if folder.is_dir() else ()
-        return sorted(path for path in inside if CHECKPOINT.fullmatch(path.name) and (path / MANIFEST).is_file())
+        return sorted(path for path in inside if CHECKPOINT.fullmatch(path.name))
 
 
 def latest_of(run: Path) -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from rlzoo.errors import UserError
+from rlzoo.training.within import opener
 
 try:
     import fcntl
@@ -23,7 +24,7 @@ def claim(folder: Path) -> IO[str]:
     """
     path = folder / NAME
     try:
-        file = open(path, "a+", encoding="utf-8", errors="replace", opener=_no_link)  # noqa: SIM115
+        file = open(path, "a+", encoding="utf-8", errors="replace", opener=opener)  # noqa: SIM115
         if not _locked(file):
             owner = _owner(file)
             file.close()
@@ -34,11 +35,6 @@ def claim(folder: Path) -> IO[str]:
     except OSError as error:
         raise UserError(f"cannot write {path} ({error.strerror}): to train, a run's folder must be writable") from None
     return file
-
-
-def _no_link(path: str, flags: int) -> int:
-    """Open what a stranger's folder holds, and no file elsewhere that it links to."""
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def _locked(file: IO[str]) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 from rlzoo.errors import UserError
 from rlzoo.training.profile import Profile
+from rlzoo.training.within import opener
 
 LATER = ("success_rate", "evaluation_success_rate")  # which few environments tell, and none before an episode ends
 
@@ -35,7 +36,7 @@ class CSVLogger:
             self.file.flush()
 
     def _open(self) -> None:
-        self.file = open(self.path, "a", newline="", encoding="utf-8")  # noqa: SIM115
+        self.file = open(self.path, "a", newline="", encoding="utf-8", opener=opener)  # noqa: SIM115
         self.writer = csv.DictWriter(self.file, self.columns, extrasaction="ignore", restval="")
 
     def write(self, record: dict[str, float]) -> None:
@@ -51,8 +52,8 @@ class CSVLogger:
         self.file.close()
         header, *rows = self.path.read_text(encoding="utf-8").splitlines()
         beside = self.path.with_name(f".{self.path.name}.writing")
-        lines = [f"{header},{name}", *(f"{row}," for row in rows)]
-        beside.write_bytes("".join(f"{line}\r\n" for line in lines).encode())
+        with open(beside, "w", newline="\r\n", encoding="utf-8", opener=opener) as file:
+            file.writelines(f"{line}\n" for line in [f"{header},{name}", *(f"{row}," for row in rows)])
         os.replace(beside, self.path)
         self.columns = [*self.columns, name]
         self._open()
@@ -69,7 +70,7 @@ def _drop_rows_after(path: Path, step: int, columns: list[str]) -> tuple[list[st
     kept: list[str] = []
     row: dict[str, float] = {}
     header = (",".join(columns) + "\r\n").encode()
-    with open(path, "rb+") as file:
+    with open(path, "rb+", opener=opener) as file:
         end = 0
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n") and (kept or header.startswith(line)):
@@ -119,7 +120,8 @@ class TensorBoardLogger:
 
         folder.mkdir(exist_ok=True)
         probe = folder / ".probe"
-        probe.touch()  # what may not be written is to be known here, not in a thread of the writer's
+        with open(probe, "a", opener=opener):  # what may not be written is to be known here, not in a thread of theirs
+            pass
         probe.unlink()
         self.before, threading.excepthook = threading.excepthook, self._failed
         self.event, self.scalar, self.writer = Event, scalar_pb, EventFileWriter(str(folder))

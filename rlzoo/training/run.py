@@ -26,6 +26,7 @@ from rlzoo.training import checkpoint_files as files
 from rlzoo.training.callbacks import Callback
 from rlzoo.training.complaints import brief
 from rlzoo.training.loggers import CSVLogger, TensorBoardLogger
+from rlzoo.training.within import opener
 
 DISTRIBUTIONS = {"tensorflow": ("tensorflow-cpu", "tensorflow")}  # where it is not the engine's own name
 
@@ -96,13 +97,17 @@ class Run(Callback):
         description = cls.description(agent, command, options)  # first: the engine may have no such device
         values = agent.config.model_dump(mode="json")
         config = {name: {"value": values[name], "from": agent.resolved.sources[name]} for name in values}
+        made: Path | None = None
         try:
-            run = cls(_claim_next(agent) if folder is None else _claim(Path(folder)))
+            made = _claim_next(agent) if folder is None else _claim(Path(folder))
+            run = cls(made)
             run.checkpoints.mkdir()
             _write_json(run.folder / "config.json", config)
             _write_json(run.folder / files.RUN, description)
         except OSError as error:
-            where = f"{error.filename} ({error.strerror})"
+            if made is not None:
+                shutil.rmtree(made, ignore_errors=True)
+            where = f"{error.filename or made} ({error.strerror})"
             raise UserError(f"cannot make a run's folder at {where}: choose another --out") from None
         return run
 
@@ -179,8 +184,8 @@ class Run(Callback):
         except UserError:
             self.on_end(agent)
             raise
-        if not self.has_checkpoint:
-            self.on_checkpoint(agent)  # a run can be gone on with from its first moment
+        if not self.has_checkpoint or files.read_manifest(self.latest_checkpoint())["total_steps"] != agent.total_steps:
+            self.on_checkpoint(agent)  # a run can be gone on with from its first moment, to the end that it now has
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -219,8 +224,9 @@ class Run(Callback):
 
     def on_checkpoint(self, agent: Any) -> None:
         path = self.checkpoints / files.OF_STEP.format(agent.steps)
-        if path.is_dir() and {file.name for file in path.iterdir()} <= {files.ARRAYS}:
-            shutil.rmtree(path)  # what was left of a damaged one, before which the run went on
+        for left in files.remains_in(self.folder):
+            if left.name <= path.name:  # of a damaged one, before which the run went on, or of one not quite removed
+                shutil.rmtree(left, ignore_errors=True)
         agent.save(path, replay=True)
         for old in files.checkpoints_of(self.folder)[: -self.keep]:
             shutil.rmtree(old, ignore_errors=True)
@@ -233,7 +239,9 @@ class Run(Callback):
 
 def _write_json(path: Path, value: Any) -> None:
     beside = path.with_name(f".{path.name}.writing")
-    beside.write_text(json.dumps(value, indent=1, default=_plain) + "\n", encoding="utf-8")
+    text = json.dumps(value, indent=1, default=_plain) + "\n"
+    with open(beside, "w", encoding="utf-8", opener=opener) as file:
+        file.write(text)
     os.replace(beside, path)
 
 

@@ -57,6 +57,18 @@ def test_a_full_disk_is_one_line_and_how_to_go_on(rlzoo, full_disk):
     assert load("run").steps == 512
 
 
+def test_a_full_disk_at_once_leaves_no_folder(rlzoo, tmp_path, monkeypatch):
+    def full(path, value):
+        path.with_name("half").touch()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # which names no file
+
+    monkeypatch.setattr("rlzoo.training.run._write_json", full)
+    outcome = rlzoo(*TRAIN)
+    assert (outcome.status, outcome.out) == (2, "")
+    assert outcome.err == "error: cannot make a run's folder at run (No space left on device): choose another --out\n"
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_crash_of_the_environment_keeps_its_traceback_and_says_how_to_go_on(rlzoo, monkeypatch):
     def crashes(env, action, whole=CartPoleEnv.step):
         steps.append(action)

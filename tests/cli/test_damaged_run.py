@@ -224,6 +224,15 @@ def test_an_emptied_checkpoint_is_none(rlzoo, trained, names):
     assert load(trained).steps == 2048 and (trained / "metrics.csv").read_text().count("\n") == rows
 
 
+def test_what_is_left_of_an_older_checkpoint_is_removed(rlzoo, trained):
+    left = trained / "checkpoints/step_000000000512"  # its removal began with the manifest, and was killed
+    left.mkdir()
+    (left / "arrays.safetensors").write_bytes(b"a replay")
+    assert rlzoo(*RESUME).status == 0
+    kept = sorted(path.name for path in trained.glob("checkpoints/*"))
+    assert kept == ["step_000000002048", "step_000000002304"]
+
+
 def test_a_damaged_checkpoint_comes_with_the_one_to_use(rlzoo, trained):
     (trained / LATEST / "arrays.safetensors").write_bytes(b"cut")
     refused(rlzoo("evaluate", "run"), "damaged", f"use an earlier one, such as run/{EARLIER};")

@@ -54,6 +54,10 @@ def test_a_stopped_run_ends_as_the_uninterrupted_one(rlzoo, tmp_path, how):
     assert json.loads((tmp_path / "stopped/run.json").read_text())["resumed"][0]["from_step"] == stopped_at
 
 
+def stop(*arguments):
+    raise KeyboardInterrupt
+
+
 def test_ctrl_c_while_jax_compiles_is_no_crash(tmp_path, monkeypatch):
     require("jax")
     monkeypatch.setenv("RLZOO_CACHE", "off")
@@ -69,10 +73,7 @@ def test_ctrl_c_while_jax_compiles_is_no_crash(tmp_path, monkeypatch):
 
 
 def test_stopped_before_its_first_checkpoint_a_run_leaves_nothing(rlzoo, tmp_path, monkeypatch):
-    def interrupted(run, agent):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("rlzoo.training.run.Run.on_start", interrupted)
+    monkeypatch.setattr("rlzoo.training.run.Run.on_start", stop)
     outcome = rlzoo("train", "--algo", "ppo", *LONG, "--out", "early")
     assert (outcome.status, outcome.err) == (130, "stopped before the first step: nothing was kept\n")
     assert not (tmp_path / "early").exists()
@@ -108,6 +109,21 @@ def test_more_steps_are_appended(rlzoo, trained):
     steps = steps_logged(trained)
     assert steps == sorted({*steps}) and {2048, 3072} <= {*steps}
     assert load(trained).steps == 3072
+
+
+@pytest.mark.parametrize("at", [1792, 2048], ids=["before its end", "finished"])
+def test_more_steps_are_still_to_come_after_a_stop(rlzoo, trained, at, monkeypatch):
+    if at == 1792:
+        shutil.rmtree(trained / "checkpoints/step_000000002048")
+    shutil.copytree(trained, trained.with_name("whole"))
+    with monkeypatch.context() as patch:
+        patch.setattr("rlzoo.training.run.Run.on_log", stop)  # before its first checkpoint
+        outcome = rlzoo("train", "--resume", "run", "--steps", 1024, "--quiet")
+    assert outcome.status == 130 and f"has step {at:,}; go on with: rlzoo train --resume run\n" in outcome.err
+    assert rlzoo("train", "--resume", "run", "--quiet").status == 0
+    assert rlzoo("train", "--resume", "whole", "--steps", 1024, "--quiet").status == 0
+    assert load(trained).steps == at + 1024
+    np.testing.assert_array_equal(load(trained).flat, load("whole").flat)
 
 
 def test_the_time_spent_is_counted_on(rlzoo, trained):

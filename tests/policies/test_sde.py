@@ -35,7 +35,9 @@ def deviation(params, states):
                      for n in range(len(states))])  # fmt: skip
 
 
-@pytest.mark.parametrize("every, changes", [(1, [1, 2, 3, 4, 5, 6]), (3, [3, 6]), (4, [4]), (7, []), (9, [])])
+@pytest.mark.parametrize(
+    "every, changes", [(1, [1, 2, 3, 4, 5, 6]), (3, [3, 6]), (4, [4]), (7, []), (9, []), (10**15, [])]
+)
 def test_a_draw_is_held(every, changes):
     """For so many steps. Each environment has one of its own."""
     noise = sde.noise(np.random.default_rng(0), (7, 2), (6, 3), every)

@@ -101,10 +101,10 @@ def test_a_failure_while_writing_leaves_the_last_good_one(failure, good, origina
             with pytest.raises(KeyboardInterrupt if failure is is_killed_half_way else UserError) as caught:
                 newer.save(path, replay=True)
             assert failure is is_killed_half_way or "no space left" in str(caught.value)
-    visible = [name for name in names(good.parent) if not name.startswith(".")]
-    assert visible == ["good"]
+    assert names(good.parent) == ["good"]
     assert_same(everything(load(good, backend="numpy", replay=True)), original[1])
-    newer.save(good)  # what was left over is in nobody's way
+    shutil.copytree(good, good.with_name(".good.writing"))
+    newer.save(good)  # what a killed process left is in nobody's way
     assert load(good, backend="numpy").steps == 999
     newer.save(good.with_name("fresh"))
     assert load(good.with_name("fresh"), backend="numpy").steps == 999
@@ -199,6 +199,8 @@ def test_paths_that_the_system_refuses(good, tmp_path, monkeypatch):
     for act in (load, DQN.load):
         with pytest.raises(UserError, match=r"^cannot read .*xxx .File name too long.: "):
             act("x" * 300)
+    with pytest.raises(UserError, match=r"^/ exists and is not a checkpoint"):
+        agent.save("/")
     with pytest.raises(UserError, match=r"^cannot write checkpoint .*File name too long"):
         agent.save(tmp_path / ("x" * 300))
 
@@ -423,7 +425,8 @@ def box(**changes):
     {"config": {"hidden": [10**9, 10**9]}}, {"config": {"hidden": "10000000000"}}, {"config": {"hidden": [64] * 1000}},
     {"config": {"hidden": {"__import__": "os"}}}, {"config": {"learning_rate": "__import__('os')"}},
     {"config": {"learning_rate": []}}, {"config": {"gamma": "nan"}}, {"config": {"n_envs": 10**19}},
-    {"config": {"no_such": 1}}, {"config": {"buffer_size": 10**18}},
+    {"config": {"no_such": 1}}, {"config": {"buffer_size": 10**18}}, {"format": [1] * 1000},
+    {"episodes": {"finished": 1, "returns": [1.0], "lengths": [10**400], "successes": []}},
 ], ids=str)  # fmt: skip
 def test_values_that_ask_for_terabytes_or_for_code(changes, good):
     whole = json.loads((good / MANIFEST).read_text())
@@ -551,7 +554,7 @@ def test_a_header_that_asks_for_terabytes(good):
     refused(good, ARRAYS)
 
 
-@pytest.mark.parametrize("environment", ["os:Env", "antigravity:Env", "package.module:CartPole-v1"])
+@pytest.mark.parametrize("environment", ["os:Env", "antigravity:Env", "package.module:CartPole-v1", "CartPole-v1,"])
 def test_a_module_named_in_a_file_is_not_imported(environment, good, monkeypatch):
     imported, really_import = [], importlib.import_module
     monkeypatch.setattr(importlib, "import_module", lambda name: (imported.append(name), really_import(name))[1])
