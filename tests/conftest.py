@@ -14,6 +14,8 @@ from rlzoo.backend import ENGINES
 if "PYTEST_XDIST_WORKER" not in os.environ:  # what is compiled is kept for one session; its workers have it from here
     KEPT = tempfile.TemporaryDirectory(prefix="rlzoo-compiled-")
     os.environ["RLZOO_CACHE"] = KEPT.name
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # threads that wait busily keep the other worker from its core
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.fixture(scope="session", params=ENGINES)

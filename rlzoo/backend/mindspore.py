@@ -258,9 +258,9 @@ def conv2d(x, kernel, stride):
     x = ops.reshape(ops.transpose(x, (0, 1, 3, 2, 4, 5)), (n, tall // stride, wide // stride, depth))
     crops = ()
     for i in range(down):
-        band = ops.split(x, (i, rows, down - 1 - i), 1)[1] if down > 1 else x
+        band = x[:, i : i + rows] if down > 1 else x
         for j in range(across):
-            crop = ops.split(band, (j, columns, across - 1 - j), 2)[1] if across > 1 else band
+            crop = band[:, :, j : j + columns] if across > 1 else band
             crops = crops + (crop,)  # type: ignore[assignment]  # noqa: RUF005  (MindSpore's parser: no unpacking)
     patches = ops.reshape(ops.concat(crops, 3), (n * rows * columns, down * across * depth))
     kernel = ops.reshape(kernel, (down, stride, across, stride, channels, filters))

@@ -125,8 +125,10 @@ class _Writer:
             return f"{arguments[0]} {OPERATORS[op]} {arguments[1]}"
         if op == "getitem":
             return f"{arguments[0]}[{_index(instruction.arguments[1].value)}]"
-        call = f"backend.{op}({', '.join(arguments)})"
-        return f"{call}[0]" if op == "split" and len(instruction.outputs) == 1 else call
+        if op == "split":  # which MindSpore has in Python, a loop that takes long to compile
+            keys = _pieces(*(argument.value for argument in instruction.arguments))
+            return ", ".join(f"{arguments[0]}[{_index(key)}]" for key in keys)
+        return f"backend.{op}({', '.join(arguments)})"
 
     def _write_gradient(self, instruction: Instruction, names: list[str]) -> None:
         body = instruction.body
@@ -171,6 +173,13 @@ class _Writer:
             ),
             f"    {counter} = {counter} + 1",
         ]
+
+
+def _pieces(x: np.ndarray, sizes: tuple[int, ...], axis: int) -> list[tuple[slice, ...]]:
+    """What a split takes apart, as indices of `x`."""
+    ends = list(itertools.accumulate(sizes))
+    before = (slice(None),) * (axis % x.ndim)
+    return [(*before, slice(end - size, end)) for size, end in zip(sizes, ends)]
 
 
 def _index(key: Any) -> str:

@@ -141,6 +141,7 @@ def test_written_source_is_the_same_function():
 
     module = Module("rlzoo.backend.numpy")
     name = module.function(record(function, [X, Y]))
+    assert "split" not in module.text  # slices, for MindSpore takes long to compile its own split
     scope = dict(module.constants)
     exec(module.text, scope)
     for got, want in zip(scope[name](X * 2.0, Y * 3.0), function(X * 2.0, Y * 3.0), strict=True):
