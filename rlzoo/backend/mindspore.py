@@ -25,10 +25,13 @@ from rlzoo.backend import numpy as reference
 from rlzoo.backend.source import Module
 
 PRODUCT = ops.MatMul()
-equal, abs, exp, log, sqrt, square = ops.equal, ops.abs, ops.exp, ops.log, ops.sqrt, ops.square
+equal, abs, exp, sqrt, square, sigmoid, relu = (
+    ops.equal, ops.abs, ops.exp, ops.sqrt, ops.square, ops.sigmoid, ops.relu,
+)  # fmt: skip
 not_equal, less_equal, greater_equal = ops.not_equal, ops.less_equal, ops.greater_equal  # recorded, as the next
 bitwise_and, bitwise_or = ops.bitwise_and, ops.bitwise_or
 WIDE = 256 * 128  # numbers of a matrix, above which it is faster to repeat a vector than to have it broadcast
+LONG, ROW = 128 * 1024, 1024  # numbers, from which on threads would share the sum of all; how many are summed instead
 
 
 def add(x, y):
@@ -114,25 +117,26 @@ def tanh(x):
     return 2.0 * ops.sigmoid(2.0 * x) - 1.0  # within 2e-6; ops.tanh on the CPU is off by 1e-4 where |x| is 4 to 6
 
 
-def sigmoid(x):
-    return ops.sigmoid(x)
+def log(x):
+    return ops.xlogy(1.0, x)  # ops.log rounds otherwise at the end of a thread's share, which varies from call to call
 
 
 def softplus(x):
-    return ops.maximum(x, 0.0) + ops.log(1.0 + ops.exp(-ops.abs(x)))
-
-
-def relu(x):
-    return ops.relu(x)
+    return ops.maximum(x, 0.0) + log(1.0 + ops.exp(-ops.abs(x)))
 
 
 def sum(x, axis, keepdims):
+    if axis is None and not keepdims and x.size >= LONG:  # row by row: threads add what they have in any order
+        x = ops.reshape(x, (-1,))
+        x = ops.reshape(_with_zeros(x, 0, -x.shape[0] % ROW), (-1, ROW)).sum(1)
     return x.sum(axis, None if x.is_floating_point() else ms.int32, keepdims)
 
 
 def mean(x, axis, keepdims):
     if not x.is_floating_point():
         x = ops.cast(x, ms.float32)
+    if axis is None and not keepdims and x.size >= LONG:
+        return sum(x, axis, keepdims) / x.size
     return x.mean(axis, keepdims)
 
 
@@ -149,7 +153,8 @@ def sort(x):
 
 
 def logsumexp(x, axis):
-    return ops.logsumexp(x, axis)
+    top = ops.stop_gradient(ops.amax(x, axis, True))
+    return log(ops.exp(x - top).sum(axis)) + ops.squeeze(top, axis)
 
 
 def log_softmax(x):
