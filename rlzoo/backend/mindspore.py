@@ -25,8 +25,8 @@ from rlzoo.backend import numpy as reference
 from rlzoo.backend.source import Module
 
 PRODUCT = ops.MatMul()
-equal, abs, exp, sqrt, square, sigmoid, relu = (
-    ops.equal, ops.abs, ops.exp, ops.sqrt, ops.square, ops.sigmoid, ops.relu,
+equal, abs, exp, sqrt, square, sigmoid, relu, zeros_like, stop_gradient = (
+    ops.equal, ops.abs, ops.exp, ops.sqrt, ops.square, ops.sigmoid, ops.relu, ops.zeros_like, ops.stop_gradient,
 )  # fmt: skip
 not_equal, less_equal, greater_equal = ops.not_equal, ops.less_equal, ops.greater_equal  # recorded, as the next
 bitwise_and, bitwise_or = ops.bitwise_and, ops.bitwise_or
@@ -197,14 +197,6 @@ def split(x, sizes, axis):
     return ops.split(x, sizes, axis)
 
 
-def zeros_like(x):
-    return ops.zeros_like(x)
-
-
-def stop_gradient(x):
-    return ops.stop_gradient(x)
-
-
 def matmul(x, y):
     if x.ndim == 2 and y.ndim == 2:
         return PRODUCT(x, y)
@@ -295,7 +287,7 @@ class _State(threading.local):
     differentiating = False  # PyNative would lose what the inner of two gradients reads from around it
 
 
-_STATE = _State()
+_STATE, _ALONE = _State(), threading.Lock()  # a program is refused while one is compiled in another thread
 
 
 def gradient(body, positions):
@@ -331,6 +323,10 @@ def compile(function, device="cpu", donate=False):
     compiled = {}
 
     def run(*arguments):
+        with _ALONE:
+            return alone(arguments)
+
+    def alone(arguments):
         leaves, structure = tree.flatten(arguments)
         leaves = [asarray(leaf) for leaf in leaves]
         key = (structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
