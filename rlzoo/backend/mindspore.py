@@ -23,6 +23,7 @@ from mindspore import ops
 from rlzoo.backend import mindspore_cache, recorder, tree
 from rlzoo.backend import numpy as reference
 from rlzoo.backend.source import Module
+from rlzoo.errors import UserError
 
 PRODUCT = ops.MatMul()
 equal, abs, exp, sqrt, square, sigmoid, relu, zeros_like, stop_gradient = (
@@ -297,7 +298,7 @@ def gradient(body, positions):
 
 def value_and_grad(function, arrays):
     if _STATE.differentiating:
-        raise TypeError("MindSpore takes the gradient of a gradient in a compiled function only")
+        raise UserError("MindSpore takes the gradient of a gradient in a compiled function only: leave eager out")
     structures = []
 
     def body(*pieces):
