@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from rlzoo.algorithms.sac import SAC, SACConfig
@@ -74,4 +73,4 @@ class TQC(SAC):
         total: Any = 0.0
         for value in values:
             total = total + self.returns.value(value)
-        return total * (1.0 / np.float32(len(values)))
+        return total * (1.0 / len(values))

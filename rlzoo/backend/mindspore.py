@@ -23,12 +23,16 @@ from mindspore import ops
 from rlzoo.backend import mindspore_cache, recorder, tree
 from rlzoo.backend import numpy as reference
 from rlzoo.backend.source import Module
+from rlzoo.errors import UserError
 
 PRODUCT = ops.MatMul()
-equal, abs, exp, log, sqrt, square = ops.equal, ops.abs, ops.exp, ops.log, ops.sqrt, ops.square
+equal, abs, exp, sqrt, square, sigmoid, relu, zeros_like, stop_gradient = (
+    ops.equal, ops.abs, ops.exp, ops.sqrt, ops.square, ops.sigmoid, ops.relu, ops.zeros_like, ops.stop_gradient,
+)  # fmt: skip
 not_equal, less_equal, greater_equal = ops.not_equal, ops.less_equal, ops.greater_equal  # recorded, as the next
 bitwise_and, bitwise_or = ops.bitwise_and, ops.bitwise_or
 WIDE = 256 * 128  # numbers of a matrix, above which it is faster to repeat a vector than to have it broadcast
+LONG, ROW = 128 * 1024, 1024  # numbers, from which on threads would share the sum of all; how many are summed instead
 
 
 def add(x, y):
@@ -114,25 +118,26 @@ def tanh(x):
     return 2.0 * ops.sigmoid(2.0 * x) - 1.0  # within 2e-6; ops.tanh on the CPU is off by 1e-4 where |x| is 4 to 6
 
 
-def sigmoid(x):
-    return ops.sigmoid(x)
+def log(x):
+    return ops.xlogy(1.0, x)  # ops.log rounds otherwise at the end of a thread's share, which varies from call to call
 
 
 def softplus(x):
-    return ops.maximum(x, 0.0) + ops.log(1.0 + ops.exp(-ops.abs(x)))
-
-
-def relu(x):
-    return ops.relu(x)
+    return ops.maximum(x, 0.0) + log(1.0 + ops.exp(-ops.abs(x)))
 
 
 def sum(x, axis, keepdims):
+    if axis is None and not keepdims and x.size >= LONG:  # row by row: threads add what they have in any order
+        x = ops.reshape(x, (-1,))
+        x = ops.reshape(_with_zeros(x, 0, -x.shape[0] % ROW), (-1, ROW)).sum(1)
     return x.sum(axis, None if x.is_floating_point() else ms.int32, keepdims)
 
 
 def mean(x, axis, keepdims):
     if not x.is_floating_point():
         x = ops.cast(x, ms.float32)
+    if axis is None and not keepdims and x.size >= LONG:
+        return sum(x, axis, keepdims) / x.size
     return x.mean(axis, keepdims)
 
 
@@ -149,7 +154,8 @@ def sort(x):
 
 
 def logsumexp(x, axis):
-    return ops.logsumexp(x, axis)
+    top = ops.stop_gradient(ops.amax(x, axis, True))
+    return log(ops.exp(x - top).sum(axis)) + ops.squeeze(top, axis)
 
 
 def log_softmax(x):
@@ -190,14 +196,6 @@ def stack(arrays, axis):
 
 def split(x, sizes, axis):
     return ops.split(x, sizes, axis)
-
-
-def zeros_like(x):
-    return ops.zeros_like(x)
-
-
-def stop_gradient(x):
-    return ops.stop_gradient(x)
 
 
 def matmul(x, y):
@@ -290,7 +288,7 @@ class _State(threading.local):
     differentiating = False  # PyNative would lose what the inner of two gradients reads from around it
 
 
-_STATE = _State()
+_STATE, _ALONE = _State(), threading.Lock()  # a program is refused while one is compiled in another thread
 
 
 def gradient(body, positions):
@@ -300,7 +298,7 @@ def gradient(body, positions):
 
 def value_and_grad(function, arrays):
     if _STATE.differentiating:
-        raise TypeError("MindSpore takes the gradient of a gradient in a compiled function only")
+        raise UserError("MindSpore takes the gradient of a gradient in a compiled function only: leave eager out")
     structures = []
 
     def body(*pieces):
@@ -326,6 +324,10 @@ def compile(function, device="cpu", donate=False):
     compiled = {}
 
     def run(*arguments):
+        with _ALONE:
+            return alone(arguments)
+
+    def alone(arguments):
         leaves, structure = tree.flatten(arguments)
         leaves = [asarray(leaf) for leaf in leaves]
         key = (structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves))

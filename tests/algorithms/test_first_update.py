@@ -53,5 +53,13 @@ def test_metrics_of_the_first_update_agree(backend, name):
         assert metrics[metric] == pytest.approx(value, rel=1e-4, abs=1e-4), metric
 
 
+@pytest.mark.parametrize("name", ["a2c", "rainbow", "tqc"])
+def test_on_mindspore_it_is_the_same_uncompiled(mindspore, name):
+    """Where its own operators are called, which take no number of NumPy's."""
+    algorithm, env, settings, steps = RUNS[name]
+    metrics = find(algorithm)(env, backend="mindspore", eager=True, seed=7, **settings).learn(steps).last_metrics
+    assert metrics == pytest.approx({k: v for k, v in first_update(name, "jax").items() if k != "steps"}, 1e-4, 1e-4)
+
+
 def test_every_algorithm_is_among_the_runs():
     assert {algorithm for algorithm, *_ in RUNS.values()} == set(ALGORITHMS)

@@ -89,3 +89,17 @@ def test_mindspore_compiles_what_has_no_source_file(mindspore, how):
     script = SCRIPT if how == "-" else None
     done = subprocess.run(arguments, input=script, capture_output=True, text=True, timeout=120)
     assert done.stdout.splitlines()[-1:] == ["[3.0, 5.0]"], done.stderr[-2000:]
+
+
+def test_each_call_gives_the_same_bits(engine):
+    """MindSpore tries several numbers of threads on the first calls, and its logarithm and its long sums told them."""
+    x, long = np.random.default_rng(0).uniform(0.1, 2.0, (7, 13)), np.random.default_rng(1).standard_normal(200_003)
+    functions = ops.exp, ops.log, ops.sigmoid, ops.tanh, ops.softplus, ops.logsumexp, ops.log_softmax, ops.sqrt
+    call = engine.compile(lambda x, long: [*(function(x) for function in functions), ops.sum(long), ops.mean(long)])
+    arguments = x.astype(np.float32), long.astype(np.float32)
+    first, *others = ([np.array(engine.view(output)) for output in call(*arguments)] for _ in range(20))
+    np.testing.assert_allclose(first[1], np.log(x), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(first[-2:], [long.sum(), long.mean()], rtol=1e-4, atol=1e-6)
+    for other in others:
+        for output, same in zip(first, other, strict=True):
+            np.testing.assert_array_equal(output, same)

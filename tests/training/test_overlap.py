@@ -187,13 +187,11 @@ def test_one_thread_updates_and_none_where_nobody_asked(overlap):
     assert threads.most == overlap and not updating_threads()
 
 
-@pytest.mark.parametrize("engine_name", ["jax", "torch"])
-def test_acting_on_the_engine_as_image_policies_do_it_is_as_stale(engine_name):
-    require(engine_name)
-    agent = tiny(engine_name)
+def test_acting_on_the_engine_as_image_policies_do_it_is_as_stale(backend):
+    agent = tiny(backend)
     agent._acts_on_engine = True
     agent.learn()
-    assert np.abs(agent.flat - learned(engine_name)["state/parameters"]).max() < 1e-4
+    assert np.abs(agent.flat - learned(backend)["state/parameters"]).max() < 1e-4
 
 
 def test_it_learns():
