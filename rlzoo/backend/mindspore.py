@@ -194,6 +194,10 @@ def stack(arrays, axis):
     return ops.stack(arrays, axis)
 
 
+def unstack(x):
+    return ops.unstack(x)
+
+
 def split(x, sizes, axis):
     return ops.split(x, sizes, axis)
 

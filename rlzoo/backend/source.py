@@ -28,13 +28,14 @@ class Module:
     """A module's source as it grows: functions from programs, constants beside them.
 
     `backend.OP(...)` in the text are calls of the engine's own ops. `value_and_grad` of a body becomes a call of what
-    `backend.gradient(body_K, positions)` makes of the function `body_K`; a fold becomes a `while` around its step.
+    `backend.gradient(body_K, positions)` makes of the function `body_K`; a fold becomes a `while` around its step, or
+    step after step where it is part of another body, for what differentiates a `while` takes twice as long.
     """
 
     def __init__(self, backend: str):
         self.text = f"import {backend} as backend\n"
         self.constants: dict[str, np.ndarray] = {}
-        self.functions = 0
+        self.functions = self.depth = 0
 
     def function(self, program: Program, with_auxiliary: bool = False) -> str:
         """Write `program` as a function of its inputs and captures that returns a tuple; its name.
@@ -45,8 +46,10 @@ class Module:
         self.functions += 1
         writer = _Writer(self)
         parameters = [writer.define(node, f"x{i}") for i, node in enumerate((*program.inputs, *program.captures))]
+        self.depth += 1
         for instruction in program.instructions:
             writer.write(instruction)
+        self.depth -= 1
         outputs = program.outputs * 2 if with_auxiliary and len(program.outputs) == 1 else program.outputs
         results = ", ".join(writer.expression(node) for node in outputs)
         lines = "".join(f"    {line}\n" for line in writer.lines)
@@ -148,6 +151,8 @@ class _Writer:
         assert instruction.body is not None
         function, n = self.module.function(instruction.body), len(carried)
         length, counter = len(scanned[0].value), f"i_{names[0]}"
+        if self.module.depth > 1:
+            return self._write_steps(instruction, names, function)
         if length == 1:  # its loop would be control flow for nothing
             slices = [f"backend.reshape({self.expression(leaf)}, {leaf.value.shape[1:]})" for leaf in scanned]
             arguments = ", ".join([*map(self.expression, carried), *slices, *map(self.expression, fixed)])
@@ -173,6 +178,23 @@ class _Writer:
             ),
             f"    {counter} = {counter} + 1",
         ]
+
+    def _write_steps(self, instruction: Instruction, names: list[str], function: str) -> None:
+        """A fold without a loop."""
+        carried, scanned, fixed = instruction.arguments
+        n, carry, constants = len(carried), [*map(self.expression, carried)], [*map(self.expression, fixed)]
+        columns = [f"{names[0]}_of_{self.expression(leaf)}" for leaf in scanned]
+        for column, leaf in zip(columns, scanned, strict=True):
+            self.lines.append(f"{column} = backend.unstack({self.expression(leaf)})")
+        for i in range(len(scanned[0].value)):
+            results = f"results_{names[0]}_{i}"
+            slices = [f"{column}[{i}]" for column in columns]
+            self.lines.append(f"{results} = {function}({', '.join([*carry, *slices, *constants])})")
+            carry = [f"{results}[{k}]" for k in range(n)]
+        self.lines += [f"{name} = {last}" for name, last in zip(names[:n], carry, strict=True)]
+        for k, name in enumerate(names[n:], n):
+            column = "".join(f"results_{names[0]}_{i}[{k}], " for i in range(len(scanned[0].value)))
+            self.lines.append(f"{name} = backend.stack(({column}), 0)")
 
 
 def _pieces(x: np.ndarray, sizes: tuple[int, ...], axis: int) -> list[tuple[slice, ...]]:

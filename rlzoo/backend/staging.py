@@ -30,7 +30,7 @@ def run(program: Program, backend: Any, arrays: Sequence[Any]) -> list[Any]:
         if instruction.op == "value_and_grad":
             results = _run_gradient(instruction, backend, arguments)
         elif instruction.op == "fold":
-            raise TypeError("a fold inside a gradient or a fold cannot be compiled on this engine")
+            results = _run_fold(instruction, backend, arguments)
         elif instruction.op == "constant":
             results = [backend.asarray_like(arguments[0], arrays[0])]
         elif instruction.op == "getitem":
@@ -53,6 +53,19 @@ def _run_gradient(instruction: Instruction, backend: Any, arguments: list[Any]) 
 
     value, auxiliary, gradients = backend.value_and_grad(function, arguments[:n])
     return [value, *auxiliary, *gradients]
+
+
+def _run_fold(instruction: Instruction, backend: Any, arguments: list[Any]) -> list[Any]:
+    """A fold inside a gradient or a fold: step after step, so that what traces it sees straight code."""
+    body, n = instruction.body, len(arguments[0])
+    assert body is not None
+
+    def step(carry: list[Any], inputs: list[Any], constants: list[Any]) -> tuple[list[Any], list[Any]]:
+        results = run(body, backend, [*carry, *inputs, *constants])
+        return results[:n], results[n:]
+
+    carry, outputs = backend.fold(step, *map(list, arguments))
+    return [*carry, *outputs]
 
 
 def segments(program: Program) -> Iterator[Program | Instruction]:

@@ -6,6 +6,7 @@ import functools
 import math
 import os
 import sys
+from contextvars import ContextVar
 
 import numpy as np
 
@@ -33,6 +34,7 @@ matmul, reshape, permute_dims, expand_dims, broadcast_to = (
 squeeze, zeros_like, stack, split = tf.squeeze, tf.zeros_like, tf.stack, tf.split
 stop_gradient = tf.stop_gradient
 LONG = 32_768  # numbers in a joined vector
+_gradients: ContextVar[int] = ContextVar("_gradients", default=0)  # how often what runs is differentiated
 
 
 def _counting(operation, name):
@@ -140,10 +142,14 @@ def one_hot(indices, depth):
 
 
 def value_and_grad(function, arrays):
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        arrays = [tf.identity(array) for array in arrays]
-        tape.watch(arrays)
-        value, auxiliary = function(arrays)
+    token = _gradients.set(_gradients.get() + 1)
+    try:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            arrays = [tf.identity(array) for array in arrays]
+            tape.watch(arrays)
+            value, auxiliary = function(arrays)
+    finally:
+        _gradients.reset(token)
     gradients = tape.gradient(value, arrays, unconnected_gradients="zero")
     return value, auxiliary, [tf.convert_to_tensor(gradient) for gradient in gradients]  # a gather's come as slices
 
@@ -154,6 +160,8 @@ def fold(step, carry, inputs, constants):
     if length == 1:
         carry, output = step(carry, tree.unflatten(structure, [leaf[0] for leaf in leaves]), constants)
         return carry, tree.map(lambda leaf: leaf[tf.newaxis], output)
+    if _gradients.get() > 1:  # a loop that is differentiated twice takes fifty times as long
+        return tree.loop(step, carry, inputs, constants, tf.stack)
     carried, carry_structure = tree.flatten(carry)
     first = tree.unflatten(structure, [leaf[0] for leaf in leaves])
     shapes, output_structure = tree.flatten(_output_shapes(step, carry, first, constants))

@@ -73,7 +73,7 @@ def loop(step: Callable[..., Any], carry: Any, inputs: Any, constants: Any, stac
     """`ops.fold` as a plain Python loop, for engines that run it uncompiled; `stack` joins a column of outputs."""
     leaves, structure = flatten(inputs)
     outputs = []
-    for i in range(len(leaves[0])):
+    for i in range(leaves[0].shape[0]):
         carry, output = step(carry, unflatten(structure, [leaf[i] for leaf in leaves]), constants)
         outputs.append(flatten(output))
     stacked = [stack(column) for column in zip(*(leaves for leaves, _ in outputs), strict=True)]

@@ -154,17 +154,21 @@ class Trunk:
     def _through_time(self, params: Params, x: Array, seen: Any, mask: Array | None) -> Features:
         if x.shape[0] % self.length:
             raise UserError(f"{x.shape[0]} steps are not sequences of {self.length}: sequence_length must divide them")
-        sizes = [x.shape[0] // self.length] * self.length
-        given, structure = tree.flatten(self.cell.of_input(params, x))
-        steps = zip(*(ops.split(part, sizes) for part in given), strict=True)
-        going_on = ops.split(1.0 - ops.expand_dims(seen["first"], -1), sizes)
-        memory = tree.map(lambda state: ops.split(state, sizes)[0], seen["memory"])
-        values = []
-        for step, keep in zip(steps, going_on, strict=True):
-            memory = tree.map(partial(operator.mul, keep), memory)
-            value, memory = self.cell.step(params, tree.unflatten(structure, list(step)), memory)
-            values.append(value)
-        return self._features(ops.concat(values), mask, memory)
+        n = x.shape[0] // self.length
+
+        def by_time(part: Array) -> Array:
+            return ops.reshape(part, (self.length, n, *part.shape[1:]))
+
+        def step(memory: Any, inputs: Any, params: Params) -> tuple[Any, Array]:
+            given, going_on = inputs
+            values, memory = self.cell.step(params, given, tree.map(partial(operator.mul, going_on), memory))
+            return memory, values
+
+        given = self.cell.of_input(params, x), 1.0 - ops.expand_dims(seen["first"], -1)
+        first = tree.map(lambda state: by_time(state)[0], seen["memory"])
+        memory, values = ops.fold(step, first, tree.map(by_time, given), params)
+        values = ops.reshape(values, (x.shape[0], values.shape[-1]))
+        return self._features(values, mask, memory)
 
     def _features(self, values: Array, mask: Array | None, memory: Any) -> Features:
         if not isinstance(self.cell, TwinCells):

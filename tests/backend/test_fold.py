@@ -101,6 +101,80 @@ def test_gradient_steps_in_a_fold(engine):
     assert_close(compiled(engine, descend, weight, x, y, np.array(0.1)), (expected, np.array(values)))
 
 
+def recurrence(w, x):
+    """h = w · h + x, from h = 0: its last value, and the squares of all."""
+
+    def step(h, row, w):
+        h = w * h + row
+        return h, ops.square(h)
+
+    return ops.fold(step, ops.zeros_like(x[0]), x, w)
+
+
+def recurrence_by_hand(w, x):
+    """The sum of its squares and its last values, with two derivatives by w."""
+    h, first, second, found = 0.0, 0.0, 0.0, np.zeros(3)
+    for row in x:
+        h, first, second = w * h + row, h + w * first, 2.0 * first + w * second
+        found += [np.sum(h**2), np.sum(2.0 * h * first), np.sum(2.0 * (first**2 + h * second))]
+    return np.add(found, [np.sum(h), np.sum(first), np.sum(second)])
+
+
+def loss_of_recurrence(pieces):
+    w, x = pieces
+    last, squares = recurrence(w, x)
+    return ops.sum(squares) + ops.sum(last), None
+
+
+@pytest.mark.parametrize("run", [compiled, uncompiled])
+@pytest.mark.parametrize("length", [1, 6])
+def test_a_fold_inside_a_gradient(engine, length, run):
+    """What a recurrent policy's loss is."""
+
+    def gradient(w, x):
+        value, _, (of_w, of_x) = ops.value_and_grad(loss_of_recurrence, [w, x])
+        return value, of_w, of_x
+
+    w, x = np.array(0.7), np.random.default_rng(9).standard_normal((length, 3))
+    nearby = [x + 1e-6 * np.eye(x.size)[i].reshape(x.shape) for i in range(x.size)]
+    value, of_w, _ = recurrence_by_hand(w, x)
+    of_x = [(recurrence_by_hand(w, moved)[0] - value) / 1e-6 for moved in nearby]
+    assert_close(run(engine, gradient, w, x), (value, of_w, np.reshape(of_x, x.shape)), tolerance=1e-4)
+
+
+def test_a_fold_inside_a_gradient_inside_a_gradient(engine):
+    """As the second derivatives of TRPO have it."""
+
+    def second(w, x):
+        def slope(pieces):
+            return ops.value_and_grad(loss_of_recurrence, [pieces[0], x])[2][0], None
+
+        return ops.value_and_grad(slope, [w])[2][0]
+
+    w, x = np.array(0.7), np.random.default_rng(9).standard_normal((6, 3))
+    assert_close(compiled(engine, second, w, x), recurrence_by_hand(w, x)[2], tolerance=1e-4)
+
+
+@pytest.mark.parametrize("run", [compiled, uncompiled])
+def test_a_fold_inside_a_fold(engine, run):
+    """A recurrent policy in the steps of an off-policy learner; outputs of numbers, of rows and of pairs of rows."""
+
+    def sums(x, w):
+        def outer(total, rows, w):
+            last, squares = recurrence(w, rows)
+            return total + ops.sum(squares), {"last": last, "squares": squares, "sum": ops.sum(last)}
+
+        return ops.fold(outer, ops.zeros_like(w), x, w)
+
+    w, x = np.array(0.7), np.random.default_rng(10).standard_normal((4, 5, 3))
+    h, squares = np.zeros((4, 3)), []
+    for t in range(5):
+        h = w * h + x[:, t]
+        squares.append(h**2)
+    outputs = {"last": h, "squares": np.stack(squares, 1), "sum": h.sum(-1)}
+    assert_close(run(engine, sums, x, w), (np.sum(squares), outputs))
+
+
 def test_two_folds_one_after_the_other(engine):
     def cumulated(x):
         def step(carry, row, _):

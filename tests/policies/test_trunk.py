@@ -132,6 +132,24 @@ def test_gradients_reach_back_to_the_first_step():
     assert np.abs(gradient(seen(trunk)) - gradient(shut)).max() > 1e-2
 
 
+def test_a_longer_sequence_makes_no_longer_a_program():
+    """Of 128 steps, each written out, JAX made one that took 17 GB to compile."""
+    jax = pytest.importorskip("jax")
+
+    def size(length):
+        trunk = Trunk.of(spaces.Box(-1, 1, (2,)), "lstm", UNITS, length, twins=True)
+        layout = Layout(params_of(trunk)[0])
+        given = {"observation": np.ones((length, 2), np.float32), "first": np.zeros(length, np.float32)}
+        given["memory"] = tree.map(lambda x: x.astype(np.float32), trunk.cell.initial_state(length))
+
+        def gradient(flat, given):
+            return layout.value_and_grad(lambda p: (ops.sum(outputs(trunk(p, given, True))), None), flat)[2]
+
+        return len(jax.make_jaxpr(gradient)(np.zeros(layout.size, np.float32), given).jaxpr.eqns)
+
+    assert size(64) == size(8)
+
+
 def test_steps_that_are_no_whole_sequences_are_refused():
     trunk = TRUNKS["gru", False]
     part = tree.map(lambda x: x[:-1], seen(trunk))
