@@ -101,7 +101,7 @@ def test_parts_that_do_not_fit_together():
     agent = PPO(Numbers(), backend="numpy", hidden=(4,))
     given = Numbers().reset(seed=0)[0]
     mixed = {"far": np.float32([[1.0], [2.0]]), "pair": given["pair"]}
-    with pytest.raises(UserError, match="some of its parts are batches and some are not"):
+    with pytest.raises(UserError, match="its parts are batches, but for 'pair/0', 'pair/1'"):
         agent.act(mixed)
     with pytest.raises(UserError, match=r"expected \(1,\) or \(N, \*\(1,\)\)"):
         agent.act({"far": np.zeros(3), "pair": given["pair"]})

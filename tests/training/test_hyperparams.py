@@ -56,9 +56,9 @@ def test_peers_values_that_were_read_by_hand():
     trpo = config("trpo", "HalfCheetah-v5")
     assert (trpo.n_steps, trpo.n_envs, trpo.cg_steps, trpo.n_critic_epochs) == (1024, 2, 25, 20)
     assert trpo.target_kl(0.0) == trpo.target_kl(1.0) == 0.04
-    pendulum = config("a2c", "Pendulum-v1")
-    assert (pendulum.gae_lambda, pendulum.gamma, pendulum.normalize_observation, pendulum.sde) == (0.9, 0.9, True, True)
-    assert (pendulum.learning_rate(0.0), pendulum.learning_rate(1.0)) == (7e-4, 0.0)
+    lander = config("a2c", "LunarLanderContinuous-v3")
+    assert (lander.gae_lambda, lander.gamma, lander.normalize_observation, lander.sde) == (0.9, 0.99, True, True)
+    assert (lander.learning_rate(0.0), lander.learning_rate(1.0)) == (7e-4, 0.0)
     cheetah = config("ppo", "HalfCheetah-v5")
     assert (cheetah.hidden, cheetah.activation, cheetah.log_std_init) == ((256, 256), "relu", -2.0)
     assert cheetah.normalize_observation and cheetah.normalize_reward
