@@ -88,7 +88,8 @@ class Agent(Actor, ABC):
         self.observation_space, self.action_space = spaces
         self.rng = np.random.default_rng(self.seed)
         self.policy = self.build_policy(self.observation_space, self.action_space)
-        params = self.initial_params(self.rng if rng is None else rng)
+        with one_blas_thread():  # of several, QR's waited busily for cores that others had: half a minute for a second
+            params = self.initial_params(self.rng if rng is None else rng)
         self.layout = Layout(params)
         self.state = checked_state(type(self).__name__, self.initial_state(self.layout.flatten(params)))
         check_metrics(type(self).__name__, getattr(self, "metrics", None), [*COLUMNS, *LATER, *Profile.columns])

@@ -1,4 +1,4 @@
-"""One thread for NumPy's products while an agent learns or acts: the engines have threads of their own."""
+"""One thread for NumPy's products while an agent is made, learns or is evaluated: engines have threads of their own."""
 
 from __future__ import annotations
 
