@@ -252,7 +252,7 @@ def test_who_does_not_learn_reads_no_replay_and_all_else_is_checked(good, origin
 
 
 def test_loading_takes_the_memory_of_a_replay_once_or_not_at_all(tmp_path):
-    agent = make("dqn", "numpy", buffer_size=100_000)
+    agent = make("dqn", "numpy", buffer_size=500_000)
     agent.replay.add(agent.replay.data)
     size = sum(column.nbytes for column in agent.replay.arrays().values())
     path, peaks = agent.save(tmp_path / "saved", replay=True), []
