@@ -16,8 +16,8 @@ from rlzoo.backend import numpy as reference
 os.environ["TF_XLA_FLAGS"] = cache.tensorflow_flags(os.environ.get("TF_XLA_FLAGS", ""))  # read at import, as the next
 # Where it keeps compilations no errors either: it says some of each that it reads, and what goes wrong is raised.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if "cache_directory" in os.environ["TF_XLA_FLAGS"] else "2")
-# Its own products of oneDNN are for what XLA does not compile, and round otherwise on another processor; it tells of
-# them at each start, whatever the level.
+# oneDNN is for what XLA does not compile; where a processor suits it, TensorFlow tells of it at each start, whatever
+# the level, and that results may differ.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 import tensorflow as tf

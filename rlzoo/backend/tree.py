@@ -70,7 +70,7 @@ def at(tree: Any, i: int) -> Any:
 
 
 def loop(step: Callable[..., Any], carry: Any, inputs: Any, constants: Any, stack: Callable[[Any], Any]) -> Any:
-    """`ops.fold` as a plain Python loop, for engines that run it uncompiled; `stack` joins a column of outputs."""
+    """`ops.fold` as a plain Python loop, for what runs or traces it step by step; `stack` joins a column of outputs."""
     leaves, structure = flatten(inputs)
     outputs = []
     for i in range(leaves[0].shape[0]):

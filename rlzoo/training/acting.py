@@ -139,7 +139,9 @@ class Actor:
         has_mask = isinstance(observation, dict) and set(observation) == {KEY, "observation"}
         if action_mask is not None and not masked:
             raise UserError(f"this {self.name} has action_masks = false: leave action_mask out")
-        if masked and (action_mask is not None or not has_mask):
+        if masked:
+            if has_mask and action_mask is None:
+                observation, action_mask = observation["observation"], observation[KEY]
             observation = self._with_mask(observation, action_mask)
         cell = self.policy.trunk.cell
         if (memory is None) != (cell is None):

@@ -88,7 +88,7 @@ class Agent(Actor, ABC):
         self.observation_space, self.action_space = spaces
         self.rng = np.random.default_rng(self.seed)
         self.policy = self.build_policy(self.observation_space, self.action_space)
-        with one_blas_thread():  # of several, QR's waited busily for cores that others had: half a minute for a second
+        with one_blas_thread():  # several, in QR, wait busily for cores that others have: 27 s for 0.3 beside two
             params = self.initial_params(self.rng if rng is None else rng)
         self.layout = Layout(params)
         self.state = checked_state(type(self).__name__, self.initial_state(self.layout.flatten(params)))

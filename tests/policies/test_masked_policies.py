@@ -200,6 +200,9 @@ def test_acting_with_a_mask():
     for a, b in zip(np.eye(2), np.eye(3)[:2], strict=True):  # as in training, an action without a choice has them all
         assert two.act(observation, action_mask=[*a, 0, 0, 0])[0] == a.argmax()
         assert two.act(observation, action_mask=[0, 0, *b])[1] == b.argmax()
+        assert two.act({"action_mask": np.array([0, 0, *b]), "observation": observation})[1] == b.argmax()
+    with pytest.raises(UserError, match="action_mask allows no action"):
+        two.act({"action_mask": np.zeros(5), "observation": observation})
     with pytest.raises(UserError, match="action_mask allows no action"):
         two.act(observation, action_mask=np.zeros(5))
     with pytest.raises(UserError, match=r"expected 1 or 0 for each of 2 \+ 3 choices"):
