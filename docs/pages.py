@@ -162,7 +162,7 @@ def recommended(algorithm: str) -> str:
     named = found | {f"family {family}": values for family, values in families.items()}
     rows = [[env, f"{values['steps']:,}" if "steps" in values else "", values["source"]]
             for env, values in named.items()]  # fmt: skip
-    told = "An environment's own values come first, then those of its family"
+    told = "An environment's own values, or else those of another version of it, come first, then those of its family"
     shown = next(iter(found), "ENVIRONMENT")
     return table(["environment", "steps", "source"], rows) + f"\n\n{told}: `rlzoo show {algorithm} {shown}`"
 

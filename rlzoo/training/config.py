@@ -25,7 +25,7 @@ from rlzoo.errors import UserError, nearest, warn
 from rlzoo.nn.layers import ACTIVATIONS
 from rlzoo.nn.schedules import Schedule, Scheduled
 from rlzoo.policies.trunk import CELLS
-from rlzoo.training.published import file_of, published
+from rlzoo.training.published import file_of, published, version_in
 from rlzoo.training.text import value_of
 
 VECTORIZATIONS = ("auto", "sync", "native", "envpool")
@@ -227,13 +227,14 @@ def resolve(algorithm: str, kind: type[Config], env: str, family: str | None, gi
 
     Raises UserError for an unknown name or a value of the wrong type or range.
     """
-    environment = module_and_id(env)[1]
-    layers = [("families", family, f"family {family}"), ("environments", environment, f"environment {env}")]
+    asked, tables = module_and_id(env)[1], published(algorithm)
+    known = asked if family is None else version_in(tables.get("environments", {}), asked)
+    layers = [("families", family, f"family {family}"), ("environments", known, f"environment {known}")]
     values: dict[str, Any] = {}
     sources = dict.fromkeys(kind.model_fields, f"default of {algorithm}")
     places: dict[str, str] = {}  # where in a file of ours a value stands, if it does
     for group, table, layer in layers:
-        entries = published(algorithm).get(group, {}).get(str(table), {})
+        entries = tables.get(group, {}).get(str(table), {})
         where = f" ({entries['source']})" if "source" in entries else ""
         for name, value in entries.items():
             if name != "source":

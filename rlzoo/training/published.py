@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Collection
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -47,3 +48,10 @@ def parsed(algorithm: str, text: str) -> dict[str, dict[str, dict[str, Any]]]:
 def published_environments(algorithm: str) -> list[str]:
     """The environments an algorithm has hyperparameters of its own for."""
     return list(published(algorithm).get("environments", {}))
+
+
+def version_in(environments: Collection[str], asked: str) -> str:
+    """What is asked for, if it is among these; else another version of it, of Hopper-v4 Hopper-v5, if one is."""
+    name = asked.rpartition("-v")[0]
+    others = (other for other in environments if other.rpartition("-v")[0] == name)
+    return asked if asked in environments else next(others, asked)

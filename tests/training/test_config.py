@@ -41,12 +41,19 @@ def test_defaults_then_family_then_environment_then_what_is_given(published):
     assert (c.clip_range(0.0), c.n_envs, c.gamma, c.hidden) == (0.2, 4, 0.8, (8, 8))
     assert sources["clip_range"] == "default of ppo"
     assert sources["n_envs"] == "family farm (a book)"
-    assert sources["gamma"] == "environment farm:Cow-v1 (a paper)"
+    assert sources["gamma"] == "environment Cow-v1 (a paper)"
     assert sources["hidden"] == "given"
     assert sources.keys() == type(c).model_fields.keys()
     assert resolved("Hen-v1", None).sources["n_envs"] == "environment Hen-v1"
     assert resolved("Dog-v1", "farm").config.gamma == 0.9
     assert resolved("Dog-v1", None).config == find("ppo").Config()
+
+
+def test_another_version_of_a_known_environment_has_its_values(published):
+    found = resolved("Cow-v0,age=3", "farm")
+    assert (found.config.gamma, found.sources["gamma"]) == (0.8, "environment Cow-v1 (a paper)")
+    assert resolved("Cow-v0", None).config == find("ppo").Config(), "a stranger's environment, which may be any other"
+    assert resolved("Cows-v1", "farm").config.gamma == resolved("Co-v1", "farm").config.gamma == 0.9
 
 
 def test_published_values_differ_across_environments():
