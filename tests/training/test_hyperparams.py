@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
 
 import gymnasium as gym
@@ -10,7 +11,7 @@ from engines import ALL
 
 from rlzoo import envs
 from rlzoo.algorithms import ALGORITHMS, find
-from rlzoo.training.config import resolve
+from rlzoo.training.config import resolve, validate
 from rlzoo.training.published import published, published_environments
 
 ENTRIES = [(algorithm, env) for algorithm in ALGORITHMS for env in published_environments(algorithm)]
@@ -45,6 +46,19 @@ def test_a_file_answers_for_every_family_it_names():
     """A family in a file is one that an environment may have: a mistyped one would never be found."""
     for algorithm in ALGORITHMS:
         assert set(published(algorithm).get("families", {})) <= FAMILIES, algorithm
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_what_a_family_calls_common_is(algorithm):
+    """Its environments have it: all of them, or most where it says so."""
+    kind = find(algorithm).Config
+    for family, table in published(algorithm).get("families", {}).items():
+        found = re.search(r"common to (most of )?the settings of its environments", table["source"])
+        members = [env for env in published_environments(algorithm) if envs.family_of(env) == family]
+        for name in table.keys() - {"source"} if found else ():
+            wanted = getattr(validate(algorithm, kind, {name: table[name]}), name)
+            have = [getattr(resolve(algorithm, kind, env, family, {}).config, name) == wanted for env in members]
+            assert 2 * sum(have) > len(have) if found[1] else all(have), f"{name} of {family}"
 
 
 def test_peers_values_that_were_read_by_hand():
