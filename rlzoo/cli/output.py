@@ -55,5 +55,5 @@ def print_table(headings: list[str], rows: list[list[str]]) -> None:
 def as_text(value: Any) -> str:
     """A hyperparameter as people write it after `--set NAME=`."""
     if isinstance(value, list):
-        return ",".join(map(str, value))
+        return ",".join(map(str, value)) or "[]"
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)

@@ -63,6 +63,12 @@ def test_a_family_is_a_source(rlzoo, monkeypatch):
     assert sources(outcome) == ["family classic_control: a paper"]
 
 
+def test_no_hidden_layers_are_shown_as_they_can_be_set(rlzoo):
+    shown = {name: cells for name, *cells in rows(rlzoo("show", "ppo", "CartPole-v1", "--set", "hidden="))}
+    assert shown["hidden"][:2] == ["[]", "given"]
+    assert rows(rlzoo("show", "ppo", "CartPole-v1", "--set", "hidden=[]"))[5][1] == "[]"
+
+
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_what_is_shown_can_be_set(rlzoo, algorithm):
     kind = find(algorithm)
