@@ -65,7 +65,10 @@ class A2C(ActorCriticAgent):
         return {"parameters": parameters, "optimizer": optimizer}, metrics
 
     def loss(self, params: Any, batch: dict[str, Any], scalars: Any) -> tuple[Array, Array]:
-        """−A log π(a | s) + c (V(s) − G)² − β H (Mnih 2016, algorithm S3 and section 4), averaged."""
+        """−A log π(a | s) + c (V(s) − G)² − β H (Mnih 2016, algorithm S3 and section 4), averaged.
+
+        G = A + V(s) as it was before the step, and H is the entropy.
+        """
         policy, weight = self.policy, batch.get("weight")
         features = policy.features(params, batch["observation"], through_time=True)
         outputs = policy.parameters_of_action(params, features)

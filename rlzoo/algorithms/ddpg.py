@@ -1,7 +1,8 @@
 """Deep deterministic policy gradients (Lillicrap 2016, arXiv 1509.02971): TD3 without what TD3 added.
 
 One critic, an actor and targets that move at every step, no noise on the target's action; exploration by an
-Ornstein–Uhlenbeck process.
+Ornstein–Uhlenbeck process. So the target is y = r + γ (1 − terminated) Q(s′, π(s′)), of the target networks, and the
+loss (Q(s, a) − y)² − Q(s, π(s)), its last term a function of the actor alone (Lillicrap 2016, algorithm 1).
 """
 
 from __future__ import annotations

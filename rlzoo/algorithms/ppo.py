@@ -132,9 +132,10 @@ class PPO(ActorCriticAgent):
         return {"state": new, "going": going}, metrics
 
     def loss(self, params: Any, batch: dict[str, Array], scalars: Any) -> tuple[Array, Array]:
-        """−surrogate + c₁ (V(s) − G)² − c₂ H (Schulman 2017, eq. 9), averaged, with ρ = π(a | s) / π_old(a | s).
+        """−surrogate + c₁ (V(s) − G)² − c₂ H (Schulman 2017, eq. 9), averaged; G = A + V_old(s), H is the entropy.
 
-        The surrogate is min(ρ A, clip(ρ, 1 − ε, 1 + ε) A) (eq. 7), or ρ A − β KL(π_old, π) (eq. 8).
+        The surrogate is min(ρ A, clip(ρ, 1 − ε, 1 + ε) A) (eq. 7), or ρ A − β KL(π_old, π) (eq. 8), with
+        ρ = π(a | s) / π_old(a | s).
         """
         c, policy, weight, clip = self.config, self.policy, batch.get("weight"), scalars["clip_range"]
         features = policy.features(params, batch["observation"], through_time=True)

@@ -2,7 +2,7 @@
 
 The three losses are independent of each other's parameters (`stop_gradient`), so one gradient of their sum is all
 three gradients, and one Adam step moves actor, critics and temperature together: the actor climbs the critics as they
-were before their step, where Stable-Baselines3 steps them first.
+were before their step, where the paper's algorithm 1 and Stable-Baselines3 step them first.
 """
 
 from __future__ import annotations
@@ -153,7 +153,10 @@ class SAC(OffPolicyAgent):
         return loss, self.report(metrics, self.td_error(values[0], target))
 
     def temperature_loss(self, params: Any, entropy: Array, aim: Array) -> Array:
-        """log α (H − H_target) (Haarnoja 2018, eq. 18, with the gradient in log α); nothing where α is held fixed."""
+        """log α (H − H_target), H the policy's entropy; nothing where α is held fixed.
+
+        Haarnoja 2018, eq. 18, with the gradient in log α.
+        """
         if self.config.entropy_coefficient is not None:
             return 0.0
         return ops.sum(params["log_temperature"]) * (entropy - aim)

@@ -1,7 +1,7 @@
 """Twin delayed deterministic policy gradients (Fujimoto 2018, arXiv 1802.09477), by algorithm 1.
 
-Critics and actor take one gradient, so the actor climbs the critics as they were before their step, where
-Stable-Baselines3 steps them first.
+Critics and actor take one gradient, so the actor climbs the critics as they were before their step, where algorithm 1
+and Stable-Baselines3 step them first.
 """
 
 from __future__ import annotations

@@ -80,9 +80,9 @@ class Config(BaseModel):
     activation: str = "tanh"
     """Function after each hidden layer: tanh, relu, sigmoid or softplus."""
     normalize_observation: bool = False
-    """Shift and scale observations to zero mean and unit variance by running statistics."""
+    """Shift and scale observations to zero mean and unit variance by running statistics, clipped at ±10."""
     normalize_reward: bool = False
-    """Divide rewards by the running standard deviation of the discounted return."""
+    """Divide rewards by the running standard deviation of the discounted return, clipped at ±10."""
     preprocessing: str | None = None
     """What environments are seen through: atari, small grey images and the signs of rewards, or none."""
     frame_stack: int = Field(1, ge=1)
