@@ -62,7 +62,7 @@ def make(
 
             return EnvPoolVectorEnv(spec, n_envs)
         one = partial(_seen, spec, render_mode, views)
-        return in_processes(one, n_envs, infos) if form == "async" else LeanSyncVectorEnv([one] * n_envs, infos)
+        return in_processes(spec, one, n_envs, infos) if form == "async" else LeanSyncVectorEnv([one] * n_envs, infos)
 
 
 def _form(spec: EnvSpec, n_envs: int, render_mode: str | None, vectorization: str, views: Views) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
 from gymnasium.vector.async_vector_env import AsyncState, _async_worker
 
@@ -23,21 +24,23 @@ PATIENCE = 60.0  # seconds that a step under way has to come to its end
 MEND = "make a new environment, and rlzoo.load(path, env=…) to go on in it from a saved agent"
 
 
-def in_processes(make_one: Callable[[], gym.Env], n_envs: int, infos: bool = True) -> AsyncVectorEnv:
-    """`n_envs` environments, each in a new Python process that ends with this one, reset in the step that ended an
-    episode; they do what LeanSyncVectorEnv's would. Without `infos`, they say no more than those do.
+def in_processes(spec: EnvSpec, make_one: Callable[[], gym.Env], n_envs: int, infos: bool) -> AsyncVectorEnv:
+    """`n_envs` environments of a spec, each in a new Python process that ends with this one.
+
+    They are reset in the step that ended an episode, and do what LeanSyncVectorEnv's would; without `infos`, they say
+    no more than those do.
 
     The processes are spawned, for an engine may have threads here, which a fork would not survive. Raises UserError
     where one ended before its environment was made.
     """
     of_one = make_one if infos else partial(_terse, make_one)
     try:
-        return AsyncVectorEnv(
-            [of_one] * n_envs, context="spawn", worker=_work, autoreset_mode=AutoresetMode.SAME_STEP
-        )
-    except (EOFError, OSError):
+        env = AsyncVectorEnv([of_one] * n_envs, context="spawn", worker=_work, autoreset_mode=AutoresetMode.SAME_STEP)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
         mend = 'in a script, put what is to be done once under if __name__ == "__main__":, or set vectorization = sync'
         raise UserError(f"the process of an environment ended as it began, see what it printed: {mend}") from None
+    env.spec = spec  # by which it is named
+    return env
 
 
 def _work(*arguments: Any) -> None:

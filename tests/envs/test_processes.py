@@ -17,7 +17,7 @@ from gymnasium.wrappers.vector import RecordEpisodeStatistics
 from masked import Masked
 
 from rlzoo import PPO, SAC, UserError
-from rlzoo.envs import Stepper, form_of, make, processes
+from rlzoo.envs import Stepper, form_of, make, name_of, processes
 
 pytestmark = pytest.mark.usefixtures("ctrl_c")
 ACTION = np.zeros(2, int)
@@ -182,6 +182,7 @@ def test_processes_tell_what_copies_in_turn_tell():
     views = {"action_masks": True, "frame_stack": 2}
     forms = {form: make("InProcesses-v0", 2, infos=False, vectorization=form, **views) for form in ("sync", "async")}
     assert {form_of(env) for env in forms.values()} == set(forms)
+    assert name_of(forms["async"]) == "InProcesses-v0"
     steppers = [Stepper(env) for env in forms.values()]
     seen = [stepper.reset(3) for stepper in steppers]
     for _ in range(12):
