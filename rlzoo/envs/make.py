@@ -17,6 +17,7 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv, VectorWra
 from rlzoo.envs import native
 from rlzoo.envs.mistakes import check_entry_point
 from rlzoo.envs.names import LIMIT, arguments_of, limit_in, name_of, spec_of
+from rlzoo.envs.processes import in_processes
 from rlzoo.envs.sync import LeanSyncVectorEnv
 from rlzoo.envs.views import Views
 from rlzoo.errors import UserError
@@ -36,11 +37,12 @@ def make(
 ) -> VectorEnv:  # fmt: skip
     """A vector environment: `n_envs` of an id, or the object that was given. An Env object becomes one of one.
 
-    `vectorization` is "sync", copies one after another; "native", the environment's own vector form; "envpool", EnvPool
-    (C++); or "auto", the native form where it is known to be the same environment and to be faster. Without `infos`,
-    copies say what they have to say only of episodes that end. `preprocessing` is "atari" (`envs.atari`) or None,
-    `frame_stack` observations are seen as one, and `action_masks` stand beside them (`envs.masks`). Raises UserError
-    for an unknown id, a form it does not have, a missing dependency.
+    `vectorization` is "sync", copies one after another; "async", copies in processes of their own; "native", the
+    environment's own vector form; "envpool", EnvPool (C++); or "auto", the native form where it is known to be the same
+    environment and to be faster, else "sync". Without `infos`, copies say what they have to say only of episodes that
+    end. `preprocessing` is "atari" (`envs.atari`) or None, `frame_stack` observations are seen as one, and
+    `action_masks` stand beside them (`envs.masks`). Raises UserError for an unknown id, a form it does not have, a
+    missing dependency.
     """
     views = Views(preprocessing, frame_stack, action_masks)
     if isinstance(env, VectorEnv):
@@ -59,22 +61,26 @@ def make(
             from rlzoo.envs.pool import EnvPoolVectorEnv
 
             return EnvPoolVectorEnv(spec, n_envs)
-        return LeanSyncVectorEnv([lambda: views.of(_single(spec, render_mode))] * n_envs, infos)
+        one = partial(_seen, spec, render_mode, views)
+        return in_processes(spec, one, n_envs, infos) if form == "async" else LeanSyncVectorEnv([one] * n_envs, infos)
 
 
 def _form(spec: EnvSpec, n_envs: int, render_mode: str | None, vectorization: str, views: Views) -> str:
     """The form in which environments are made. Raises UserError if it was asked for and cannot be seen through `views`.
 
-    What is to be rendered are copies where EnvPool was asked for, which cannot.
+    What is to be rendered are copies in this process where EnvPool or others were asked for, which cannot.
     """
+    if render_mode is not None and vectorization in ("async", "envpool"):
+        vectorization = "sync"
     if spec.entry_point is None and vectorization != "envpool":
         return "native"  # there is no other
     if vectorization == "auto":
         return "native" if render_mode is None and native.is_better(spec, n_envs, views) else "sync"
-    if vectorization != "sync" and views and not (vectorization == "native" and native.shows(views, render_mode)):
+    in_copies = vectorization in ("sync", "async")
+    if not in_copies and views and not (vectorization == "native" and native.shows(views, render_mode)):
         asked = "preprocessing, frame_stack and action_masks"
         raise UserError(f"{asked} need copies: set vectorization = sync, not {vectorization}")
-    return "sync" if vectorization == "envpool" and render_mode is not None else vectorization
+    return vectorization
 
 
 @contextmanager
@@ -94,6 +100,10 @@ def _told(env: str, spec: EnvSpec) -> Iterator[None]:
             raise
         mend = f"look at its arguments, or leave them out: {spec.id}"
         raise UserError(f"environment {env!r} cannot be made ({type(error).__name__}: {told}): {mend}") from None
+
+
+def _seen(spec: EnvSpec, render_mode: str | None, views: Views) -> gym.Env:
+    return views.of(_single(spec, render_mode))
 
 
 def _single(spec: EnvSpec, render_mode: str | None) -> gym.Env:

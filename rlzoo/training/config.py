@@ -28,7 +28,7 @@ from rlzoo.policies.trunk import CELLS
 from rlzoo.training.published import file_of, published, version_in
 from rlzoo.training.text import value_of
 
-VECTORIZATIONS = ("auto", "sync", "native", "envpool")
+VECTORIZATIONS = ("auto", "sync", "async", "native", "envpool")
 DERIVED = (", which it divides", ", for a rollout as large as the published one")  # how sources of such values end
 PREPROCESSINGS = ("atari", "none")
 
@@ -70,7 +70,7 @@ class Config(BaseModel):
     n_envs: int = Field(1, ge=1, le=1_000_000)
     """Environments stepped side by side."""
     vectorization: str = "auto"
-    """How they step: in turn (sync), in their own vector form (native), in C++ (envpool); auto: sync or native."""
+    """How they step: in turn (sync), in processes (async), as one (native), in C++ (envpool); auto: sync or native."""
     gamma: float = Field(0.99, ge=0.0, le=1.0)
     """Discount of the reward one step later."""
     learning_rate: Scheduled = Schedule(3e-4, 3e-4)

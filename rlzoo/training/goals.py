@@ -44,9 +44,10 @@ def rewards_of(agent: Any) -> tuple[Callable[[Any, Any], np.ndarray], Callable[[
     """
     reward, terminated = _method(agent, "compute_reward"), _method(agent, "compute_terminated")
     if reward is None:
+        mend = "vectorization = sync" if agent.config.vectorization == "async" else "hindsight = none"
         raise UserError(
             f"hindsight needs {agent.environment_name} to have compute_reward(achieved_goal, desired_goal, info), "
-            "as Gymnasium-Robotics defines it, in this process: set hindsight = none"
+            f"as Gymnasium-Robotics defines it, in this process: set {mend}"
         )
     return reward, terminated
 

@@ -158,7 +158,7 @@ def test_an_agent_takes_it_and_can_be_told_not_to():
 def test_what_has_no_vector_form_says_so():
     with pytest.raises(UserError, match=r"Pendulum-v1 has no vector form.*sync"):
         PPO("Pendulum-v1", backend="numpy", vectorization="native")
-    with pytest.raises(UserError, match=r"vectorization = 'nativ' .* auto, sync, native"):
+    with pytest.raises(UserError, match=r"vectorization = 'nativ' .* auto, sync, async, native"):
         PPO("CartPole-v1", backend="numpy", vectorization="nativ")
 
 
