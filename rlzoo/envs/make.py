@@ -16,7 +16,7 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv, VectorWra
 
 from rlzoo.envs import native
 from rlzoo.envs.mistakes import check_entry_point
-from rlzoo.envs.names import LIMIT, arguments_of, limit_in, name_of, spec_of
+from rlzoo.envs.names import LIMIT, arguments_of, limit_in, name_of, newest_of, spec_of
 from rlzoo.envs.processes import in_processes
 from rlzoo.envs.sync import LeanSyncVectorEnv
 from rlzoo.envs.views import Views
@@ -91,7 +91,9 @@ def _told(env: str, spec: EnvSpec) -> Iterator[None]:
     except UserError:
         raise
     except (gym.error.DependencyNotInstalled, ImportError) as error:
-        raise UserError(f"environment {env!r} needs more: {' '.join(str(error).split())}") from None
+        newest = newest_of(spec)
+        mend = f" — or take {newest}" if newest != spec.id else ""
+        raise UserError(f"environment {env!r} needs more: {' '.join(str(error).split())}{mend}") from None
     except Exception as error:
         told = str(error).partition(" was raised from")[0]
         if isinstance(error, TypeError) and "argument" in told:

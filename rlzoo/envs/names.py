@@ -107,7 +107,10 @@ def spec_of(env: Any) -> EnvSpec | None:
     except gym.error.Error as error:
         if isinstance(error, gym.error.DeprecatedEnv | gym.error.VersionNotFound) or name not in gym.registry:
             near = nearest(name, known(), 0.6) or f" ({error})"
-            raise UserError(f"unknown environment {env!r}{near}; `rlzoo list envs` names those known") from None
+            listed = "`rlzoo list envs` names those known"
+            if isinstance(error, gym.error.NameNotFound) and not module:
+                listed += f"; one that a package registers is package:{name}"
+            raise UserError(f"unknown environment {env!r}{near}; {listed}") from None
         raise UserError(f"environment {env!r}: {error}") from None
 
 
@@ -115,6 +118,12 @@ def known() -> dict[str, EnvSpec]:
     """What is registered, by its id; of Atari's games those in ALE/, for the others are the same by older names."""
     registered = gym.registry.items()
     return {name: spec for name, spec in registered if spec.namespace in MODULES or not is_game(spec)}
+
+
+def newest_of(spec: EnvSpec) -> str:
+    """The id of the newest version of an environment that is registered."""
+    versions = [one for one in gym.registry.values() if (one.namespace, one.name) == (spec.namespace, spec.name)]
+    return max([spec, *versions], key=lambda one: one.version or 0).id
 
 
 def name_of(env: Any) -> str:

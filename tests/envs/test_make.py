@@ -78,6 +78,8 @@ def test_copies_are_of_one_kind_and_reset_in_the_same_step():
 @pytest.mark.parametrize("env, message", [
     ("CartPol-v1", "CartPol-v1.*CartPole-v1"),
     ("CartPole-v7", "CartPole-v7"),
+    ("FetchReach-v4", "package:FetchReach-v4$"),
+    ("Hopper-v3", "needs more: .* — or take Hopper-v5$"),
     ("no_such_module:Env-v0", "no_such_module"),
     (3, "not 3"),
 ])  # fmt: skip
