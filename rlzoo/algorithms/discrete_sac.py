@@ -28,7 +28,7 @@ class DiscreteSACConfig(SACConfig):
     target_entropy: float | None = None
     """Entropy, in nats, that the learned temperature aims at; none is a share of the uniform policy's."""
     target_entropy_share: float = Field(0.5, gt=0.0, le=1.0)
-    """Share of the largest entropy that the temperature aims at, where no target_entropy is given."""
+    """Share of the largest entropy that the temperature aims at without a target_entropy; the paper's is 0.98."""
 
     @model_validator(mode="after")
     def _no_sde(self) -> DiscreteSACConfig:
