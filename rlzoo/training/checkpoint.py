@@ -45,7 +45,7 @@ def save(agent: Any, path: str | Path, replay: bool = False, evaluation_return: 
             mend = "choose another name, or move away what else is there"
             raise UserError(f"{path} exists and is not a checkpoint: nothing was written; {mend}")
         old = files.old_of(path)
-        with _beside(path) as beside:
+        with agent.whole.lock, _beside(path) as beside:
             arrays = flat(agent.arrays(replay))
             save_file(arrays, beside / files.ARRAYS)
             digests = {"sha256": digest(beside / files.ARRAYS), "sha256_without_replay": digest_without_replay(arrays)}
