@@ -261,6 +261,19 @@ def test_a_line_that_nobody_reads_any_more_stops_nothing():
     assert agent.steps == 20 and stream.calls == 1
 
 
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_a_line_is_printed_where_the_encoding_has_not_all_of_it(is_terminal, monkeypatch):
+    class Stream(io.TextIOWrapper):
+        def isatty(self):
+            return is_terminal
+
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Stream(io.BytesIO(), "ascii")
+    assert agent_of(steps=20).learn(callbacks=[ProgressLine(stream)]).steps == 20
+    stream.flush()
+    assert b"20/20 steps ? " in stream.buffer.getvalue()
+
+
 def test_a_resumed_csv_loses_the_rows_after_its_checkpoint_and_goes_on(tmp_path):
     path = tmp_path / "metrics.csv"
 
