@@ -104,6 +104,14 @@ def test_a_class_that_its_init_makes_is_at_fault_and_not_the_checkpoint(tmp_path
     np.testing.assert_array_equal(MadeByInit.load(path, backend="numpy").flat, agent.flat)
 
 
+def test_a_class_that_was_changed_is_at_fault_and_not_the_checkpoint(tmp_path, monkeypatch):
+    path = DrawnAgain("CartPole-v1", backend="numpy", **TINY).save(tmp_path / "saved")
+    monkeypatch.setattr(DrawnAgain, "encoder", lambda self, space: Sequential((VectorEncoder(), Truncated(5))))
+    mend = "load it with the class as it was when the agent was saved"
+    with pytest.raises(UserError, match=rf"^checkpoint .* does not fit DrawnAgain \(state/.* expected .*\): {mend}$"):
+        DrawnAgain.load(path, backend="numpy")
+
+
 def test_a_copy_is_no_strangers(monkeypatch):
     """What is copied or pickled is at hand, however much larger than its parameters its networks are made."""
     monkeypatch.setattr(checkpoint, "most_for", lambda parameters: 0)
