@@ -114,3 +114,16 @@ def test_a_terminal_that_lacks_a_letter_shows_another(monkeypatch):
     process = python("-m", "rlzoo", "show", "ppo", "CartPole-v1")
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "") and "? of the generalized advantage" in out
+
+
+def test_algorithms_are_listed_where_python_leaves_docstrings_out():
+    out, err = python("-OO", "-m", "rlzoo", "list", "algos").communicate()
+    assert ([line.strip() for line in out.splitlines()[1:]], err) == ([*ALGORITHMS], "")
+
+
+@pytest.mark.parametrize("columns, is_table", [(80, True), (50, False)])
+def test_a_table_on_a_terminal_has_room_for_its_words(rlzoo, monkeypatch, columns, is_table):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    shown = rlzoo("show", "ppo", "CartPole-v1").out
+    assert ("───" in shown) == is_table and "normalize_observation" in shown and "linear(0.001" in shown
