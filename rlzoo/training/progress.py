@@ -20,7 +20,8 @@ class ProgressLine(Callback):
     def __init__(self, stream: Any = None):
         self.stream = stream or sys.stdout
         self.is_read = self.stream is not None
-        self.live = self.is_read and self.stream.isatty()
+        is_terminal = getattr(self.stream, "isatty", bool)  # what a script puts there, to log, may only write
+        self.live = self.is_read and is_terminal()
         self.evaluation: float | None = None
 
     def on_start(self, agent: Any) -> None:
