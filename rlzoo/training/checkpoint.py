@@ -138,7 +138,7 @@ def load(
         if hyperparameters:
             given = ", ".join(f"{name} = {value!r}" for name, value in hyperparameters.items())
             raise UserError(f"checkpoint {path} does not fit {given} ({reason})") from error
-        if kind is not None and not kind.__module__.startswith("rlzoo."):  # it may have been changed meanwhile
+        if not kind.__module__.startswith("rlzoo."):  # it may have been changed meanwhile
             mend = "load it with the class as it was when the agent was saved"
             raise UserError(f"checkpoint {path} does not fit {kind.__name__} ({reason}): {mend}") from error
         raise UserError(f"checkpoint {path} is damaged ({reason}): {files.mend_of(path)}") from error
@@ -169,13 +169,14 @@ def _override(found: dict[str, Any], hyperparameters: dict[str, Any], kind: Any,
 
 def _kind_of(path: Path, found: dict[str, Any], find: Callable[[str], Any]) -> Any:
     """The class that `find` gives for an agent's algorithm; raises UserError if the agent is of another."""
+    kind, mend = printable(found["kind"]), f"{printable(found['kind'])}.load(path) loads it"
     try:
         expected = find(found["algorithm"])
-    except UserError:
-        return None  # an algorithm that is not known: the checkpoint is damaged, and loading says so
+    except UserError:  # it is one's own, by a name of its own
+        unknown = f"of the unknown algorithm {found['algorithm']!r}"
+        raise UserError(f"{path} holds an agent of the class {kind}, {unknown}: in Python {mend}") from None
     if found["kind"] != expected.__name__:
-        kind, other = printable(found["kind"]), expected.__name__
-        raise UserError(f"{path} holds an agent of the class {kind}, not {other}: {kind}.load(path) loads it")
+        raise UserError(f"{path} holds an agent of the class {kind}, not {expected.__name__}: {mend}")
     return expected
 
 
