@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         with _warnings_as_lines():
             status = app(spread(words or ["--help"]), prog_name="rlzoo", standalone_mode=False, obj=["rlzoo", *words])
-    except UserError as error:
+    except (UserError, RlzooWarning) as error:  # the latter where warnings are to be errors (PYTHONWARNINGS)
         status = _complain(str(error), error)
     except (MemoryError, OverflowError, ValueError) as error:
         if not (isinstance(error, MemoryError) or TOO_LARGE.search(str(error))):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 
 import gymnasium
 import pytest
@@ -127,3 +128,14 @@ def test_a_table_on_a_terminal_has_room_for_its_words(rlzoo, monkeypatch, column
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     shown = rlzoo("show", "ppo", "CartPole-v1").out
     assert ("───" in shown) == is_table and "normalize_observation" in shown and "linear(0.001" in shown
+
+
+def test_what_is_warned_of_is_a_mistake_where_warnings_are_errors(rlzoo):
+    words = ["show", "ppo", "CartPole-v1", "--set", "kl_target=0.5"]
+    told = "kl_target = 0.5 has no effect on ppo without objective = kl\n"
+    with warnings.catch_warnings(action="always"):
+        outcome = rlzoo(*words)
+    assert (outcome.status, outcome.err) == (0, f"warning: {told}")
+    with warnings.catch_warnings(action="error"):
+        outcome = rlzoo(*words)
+    assert (outcome.status, outcome.out, outcome.err) == (2, "", f"error: {told}")
