@@ -51,7 +51,7 @@ def equations(kind: type) -> str:
     texts: dict[str, str] = {}
     for owner in reversed(kind.__mro__):
         if owner.__module__.startswith("rlzoo.algorithms."):
-            texts |= {f".{name}": f"`{owner.__name__}.{name}`" for name in vars(owner)}
+            texts |= {f".{name}": f"`{owner.__name__}.{name}`" for name in vars(owner) if name != "Config"}
     found = [(label, inspect.getdoc(getattr(kind, name[1:])) or "") for name, label in texts.items()]
     modules = [sys.modules[owner.__module__] for owner in kind.__mro__ if owner.__module__.startswith("rlzoo.")]
     found += [

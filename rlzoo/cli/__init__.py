@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         with _warnings_as_lines():
             status = app(spread(words or ["--help"]), prog_name="rlzoo", standalone_mode=False, obj=["rlzoo", *words])
-    except UserError as error:
+    except (UserError, RlzooWarning) as error:  # the latter where warnings are to be errors (PYTHONWARNINGS)
         status = _complain(str(error), error)
     except (MemoryError, OverflowError, ValueError) as error:
         if not (isinstance(error, MemoryError) or TOO_LARGE.search(str(error))):
@@ -103,7 +103,7 @@ def _warnings_as_lines() -> Iterator[None]:
 
     def show(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:
         if issubclass(category, RlzooWarning):
-            print(f"warning: {printable(' '.join(str(message).split()))}", file=sys.stderr)
+            print(f"warning: {_line(message)}", file=sys.stderr)
         else:
             as_ever(message, category, filename, lineno, file, line)
 
@@ -114,8 +114,13 @@ def _warnings_as_lines() -> Iterator[None]:
 
 def _complain(message: str, error: BaseException) -> int:
     """Print a line that says what was wrong, and what an error has as notes below it."""
-    print(f"error: {printable(' '.join(message.split()))}", *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)
+    print(f"error: {_line(message)}", *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)
     return 2
+
+
+def _line(message: object) -> str:
+    """A message on one line, with escapes for what else does not print, such as a carriage return in a path."""
+    return printable(re.sub(r"\s*\n\s*", " ", str(message).strip(" \n")))
 
 
 def _complain_of_usage(error: Any, words: list[str]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,19 @@ from rlzoo.errors import UserError, printable
 
 def trust(env: str | None) -> str | None:
     """An environment that a person named; the module of "package.module:EnvId" may lie in the folder they are in."""
-    if env is not None and ":" in env and os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
+    if env is not None and ":" in env:
+        with suppress(FileNotFoundError):  # of a folder that was removed
+            sys.path += {os.getcwd()} - {*sys.path}
     return env
 
 
 def quoted(text: object) -> str:
-    """Text as a word of a command to copy: in quotes where a shell needs them, with escapes for what does not print."""
-    return shlex.quote(printable(text))
+    """Text as a word of a command to copy: in quotes where a shell needs them, with escapes for what does not print.
+
+    A path that begins as an option does is one of this folder.
+    """
+    word = printable(text)
+    return shlex.quote(f"./{word}" if word.startswith("-") else word)
 
 
 def vouched(agent: Any, folder: Path) -> str:

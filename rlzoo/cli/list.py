@@ -25,7 +25,7 @@ def list_names(what: Annotated[str, typer.Argument(metavar="algos|envs|backends"
 def _list_algorithms() -> None:
     from rlzoo.algorithms import ALGORITHMS, find
 
-    rows = [[name, (find(name).__doc__ or "").splitlines()[0]] for name in ALGORITHMS]
+    rows = [[name, (find(name).__doc__ or "").partition("\n")[0]] for name in ALGORITHMS]
     print_table(["algorithm", "what it is"], rows)
 
 

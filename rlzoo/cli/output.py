@@ -33,7 +33,7 @@ def print_to_nowhere() -> None:
 
 
 def print_table(headings: list[str], rows: list[list[str]]) -> None:
-    """A table on a terminal, aligned plain text elsewhere."""
+    """A table on a terminal where its words have room, aligned plain text elsewhere."""
     if sys.stdout.isatty():
         from rich import box
         from rich.console import Console
@@ -45,8 +45,10 @@ def print_table(headings: list[str], rows: list[list[str]]) -> None:
             table.add_column(heading, no_wrap=i == 0)  # names are there to be copied
         for row in rows:
             table.add_row(*map(escape, row))
-        Console().print(table)
-        return
+        console = Console()
+        if console.measure(table, options=console.options.update_width(1000)).minimum <= console.width:
+            console.print(table)
+            return
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
     lines = ([cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in [headings, *rows])
     answer(*("  ".join(line).rstrip() for line in lines))

@@ -69,7 +69,8 @@ def spec_of(env: Any) -> EnvSpec | None:
     """
     if not isinstance(env, str):
         if not isinstance(env, gym.Env | VectorEnv):
-            raise UserError(f"env must be an id, a gymnasium.Env or a gymnasium.vector.VectorEnv, not {env!r}")
+            mend = ": call it, if it makes one" if callable(env) else ""
+            raise UserError(f"env must be an id, a gymnasium.Env or a gymnasium.vector.VectorEnv, not {env!r}{mend}")
         if env.spec is None and isinstance(env, SyncVectorEnv):
             first, *others = (one.spec for one in env.envs)
             return first if all(other == first for other in others) else None

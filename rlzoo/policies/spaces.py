@@ -211,6 +211,9 @@ def _paths(space: spaces.Space) -> list[str]:
 
 
 def _leaf_rows(space: spaces.Space, observation: Any) -> tuple[np.ndarray, bool]:
+    if isinstance(observation, tuple) and len(observation) == 2 and isinstance(observation[1], dict):
+        mend = "env.reset() gives it beside infos, observation, _ = env.reset()"
+        raise UserError(f"observation {observation!r} is not valid: {mend}")
     try:
         array, shape = np.asarray(observation), space.shape or ()
     except ValueError as error:  # rows of several lengths

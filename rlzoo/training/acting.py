@@ -54,7 +54,7 @@ class Actor:
 
     @cached_property
     def whole(self) -> Whole:
-        """What Ctrl-C is not to divide: `with self.whole: …`."""
+        """What neither Ctrl-C nor another thread is to divide: `with self.whole: …`."""
         return Whole()
 
     def __repr__(self) -> str:
@@ -94,16 +94,20 @@ class Actor:
 
         return {"mode": on_engine(self.policy.mode), "sample": on_engine(getattr(self.policy, "sample", None))}
 
+    def _act_on_engine(self, how: str, *arguments: Any) -> tuple[np.ndarray, Any]:
+        with self.whole.lock:
+            return self.engine.to_numpy(self._compiled_policy[how](self.state["parameters"], *arguments))
+
     def mode(self, seen: Any) -> tuple[np.ndarray, Any]:
         """Deterministic actions `[N, ...]` of the distribution's own kind, and what is remembered after them."""
         if self._acts_on_engine:
-            return self.engine.to_numpy(self._compiled_policy["mode"](self.state["parameters"], seen))
+            return self._act_on_engine("mode", seen)
         return self.policy.mode(self.params, seen)
 
     def sample(self, seen: Any, noise: Any) -> tuple[np.ndarray, Any]:
         """Exploring actions `[N, ...]` of the distribution's own kind, and what is remembered after them."""
         if self._acts_on_engine:
-            return self.engine.to_numpy(self._compiled_policy["sample"](self.state["parameters"], seen, noise))
+            return self._act_on_engine("sample", seen, noise)
         return self.policy.sample(self.params, seen, noise)
 
     def exploration(self) -> Exploration:

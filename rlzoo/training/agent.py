@@ -32,6 +32,7 @@ from rlzoo.training.contract import check_metrics, checked_state, named_metrics
 from rlzoo.training.evaluate import LONGEST
 from rlzoo.training.loggers import LATER
 from rlzoo.training.profile import Profile
+from rlzoo.training.signature import NamedHyperparameters
 from rlzoo.training.threads import one_blas_thread
 
 LOG_EVERY = 1000  # environment steps between rows of metrics, at least
@@ -42,12 +43,9 @@ COLUMNS = (
 
 
 class Agent(Actor, ABC):
-    """An agent of one algorithm in one kind of environment, learning on one engine.
+    """An agent of one algorithm in one kind of environment, learning on one engine."""
 
-    `env` is a Gymnasium id, "package.module:EnvId", or an Env or VectorEnv object. Hyperparameters not given are those
-    published for the environment (`rlzoo show`). Raises UserError for whatever does not fit.
-    """
-
+    __signature__ = NamedHyperparameters()
     name: ClassVar[str]
     Config: ClassVar[type[Config]]
     metrics: ClassVar[tuple[str, ...]]  # what `update` reports, in this order
@@ -55,15 +53,14 @@ class Agent(Actor, ABC):
     _is_learning = False
 
     def __init__(
-        self, /,
-        env: str | gym.Env | VectorEnv,
-        *,
-        backend: str | None = None,
-        device: str = "auto",
-        seed: int = 0,
-        eager: bool = False,
-        **hyperparameters: Any,
-    ):
+        self, /, env: str | gym.Env | VectorEnv, *, backend: str | None = None, device: str = "auto", seed: int = 0,
+        eager: bool = False, **hyperparameters: Any,
+    ):  # fmt: skip
+        """`env` is a Gymnasium id, "package.module:EnvId", or an Env or VectorEnv object.
+
+        Hyperparameters not given are those published for the environment: `rlzoo show` prints them, and `help` of the
+        class's `Config`, such as `help(PPO.Config)`, says what each is. Raises UserError for whatever does not fit.
+        """
         if isinstance(env, VectorEnv | gym.Env):
             found = getattr(env, "num_envs", 1)
             asked = hyperparameters.setdefault("n_envs", found)

@@ -45,7 +45,7 @@ def save(agent: Any, path: str | Path, replay: bool = False, evaluation_return: 
             mend = "choose another name, or move away what else is there"
             raise UserError(f"{path} exists and is not a checkpoint: nothing was written; {mend}")
         old = files.old_of(path)
-        with _beside(path) as beside:
+        with agent.whole.lock, _beside(path) as beside:
             arrays = flat(agent.arrays(replay))
             save_file(arrays, beside / files.ARRAYS)
             digests = {"sha256": digest(beside / files.ARRAYS), "sha256_without_replay": digest_without_replay(arrays)}
@@ -122,7 +122,7 @@ def load(
     path = files.at(Path(path))
     engine = Engine(backend, device, eager)
     found, arrays = files.read(path, engine.learns if replay is None else replay)
-    _check_kind(path, found, find)
+    kind = _kind_of(path, found, find)
     if env is None and found["environment_is_id"] and is_harmless(found["environment"]):
         env = found["environment"]  # else it is for the user to say
     elif env is not None:
@@ -138,6 +138,9 @@ def load(
         if hyperparameters:
             given = ", ".join(f"{name} = {value!r}" for name, value in hyperparameters.items())
             raise UserError(f"checkpoint {path} does not fit {given} ({reason})") from error
+        if not kind.__module__.startswith("rlzoo."):  # it may have been changed meanwhile
+            mend = "load it with the class as it was when the agent was saved"
+            raise UserError(f"checkpoint {path} does not fit {kind.__name__} ({reason}): {mend}") from error
         raise UserError(f"checkpoint {path} is damaged ({reason}): {files.mend_of(path)}") from error
 
 
@@ -164,15 +167,17 @@ def _override(found: dict[str, Any], hyperparameters: dict[str, Any], kind: Any,
     found["sources"] |= dict.fromkeys(hyperparameters, "load")
 
 
-def _check_kind(path: Path, found: dict[str, Any], find: Callable[[str], Any]) -> None:
-    """Raises UserError if the agent is of another class than `find` gives for its algorithm."""
+def _kind_of(path: Path, found: dict[str, Any], find: Callable[[str], Any]) -> Any:
+    """The class that `find` gives for an agent's algorithm; raises UserError if the agent is of another."""
+    kind, mend = printable(found["kind"]), f"{printable(found['kind'])}.load(path) loads it"
     try:
-        expected = find(found["algorithm"]).__name__
-    except UserError:
-        return  # an algorithm that is not known: the checkpoint is damaged, and loading says so
-    if found["kind"] != expected:
-        kind = printable(found["kind"])
-        raise UserError(f"{path} holds an agent of the class {kind}, not {expected}: {kind}.load(path) loads it")
+        expected = find(found["algorithm"])
+    except UserError:  # it is one's own, by a name of its own
+        unknown = f"of the unknown algorithm {found['algorithm']!r}"
+        raise UserError(f"{path} holds an agent of the class {kind}, {unknown}: in Python {mend}") from None
+    if found["kind"] != expected.__name__:
+        raise UserError(f"{path} holds an agent of the class {kind}, not {expected.__name__}: {mend}")
+    return expected
 
 
 def agent_of(

@@ -26,7 +26,7 @@ from rlzoo.nn.layers import ACTIVATIONS
 from rlzoo.nn.schedules import Schedule, Scheduled
 from rlzoo.policies.trunk import CELLS
 from rlzoo.training.published import file_of, published, version_in
-from rlzoo.training.text import value_of
+from rlzoo.training.text import value_of, with_fields
 
 VECTORIZATIONS = ("auto", "sync", "async", "native", "envpool")
 DERIVED = (", which it divides", ", for a rollout as large as the published one")  # how sources of such values end
@@ -105,6 +105,7 @@ class Config(BaseModel):
             for name in cls.model_fields.keys() & vars(base).keys():
                 taken = f"{name!r} of {cls.__name__}, which {base.__name__} has as something else"
                 raise UserError(f"a field cannot be called {taken}: rename it")
+        cls.__doc__ = with_fields(vars(cls).get("__doc__"), cls)
 
     @field_validator("*", mode="before")
     @classmethod

@@ -16,8 +16,9 @@ from rlzoo.training.complaints import brief
 
 def reduced(agent: Any) -> tuple[Any, ...]:
     """An agent for `pickle` and `copy`: as in a checkpoint with its replay, and its environment as it was given."""
-    engine, found = agent.engine, checkpoint.manifest(agent)
-    arrays = agent.arrays(replay=engine.learns)
+    engine = agent.engine
+    with agent.whole.lock:
+        found, arrays = checkpoint.manifest(agent), agent.arrays(replay=engine.learns)
     return _revived, (type(agent), found, arrays, agent.env, engine.name, engine.device, engine.eager)
 
 

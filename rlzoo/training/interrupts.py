@@ -1,4 +1,4 @@
-"""Ctrl-C between steps, never within one: a step that is half taken over would leave an agent that is half changed."""
+"""Ctrl-C, and other threads' reading, between steps and never within one: an agent half changed is none."""
 
 from __future__ import annotations
 
@@ -12,16 +12,22 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Whole:
-    """`with whole:` a signal waits for the end; outside it comes at once. It works between `watched()`'s ends."""
+    """`with whole:` a signal waits for the end; outside it comes at once. It works between `watched()`'s ends.
+
+    Another thread that saves, copies or acts waits for the end too: by `lock`, which it has for as long as it reads.
+    """
 
     def __init__(self) -> None:
+        self.lock = threading.RLock()
         self.within = False
         self.waiting: Any = None  # the handler that a signal is for, and its arguments
 
     def __enter__(self) -> None:
         self.within = True
+        self.lock.acquire()
 
     def __exit__(self, *error: Any) -> None:
+        self.lock.release()
         self.within = False
         if self.waiting is not None:
             handler, *arguments = self.waiting

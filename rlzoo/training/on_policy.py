@@ -67,7 +67,8 @@ class OnPolicyAgent(Agent):
 
     def phase(self) -> Any:
         if self.config.overlap:
-            return self._overlapping_phase()
+            with self.whole.lock:  # the update has the state for as long as this lasts
+                return self._overlapping_phase()
         self._collect()
         with self.profile("update"), self.whole:
             return self._take(

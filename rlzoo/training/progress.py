@@ -20,7 +20,8 @@ class ProgressLine(Callback):
     def __init__(self, stream: Any = None):
         self.stream = stream or sys.stdout
         self.is_read = self.stream is not None
-        self.live = self.is_read and self.stream.isatty()
+        is_terminal = getattr(self.stream, "isatty", bool)  # what a script puts there, to log, may only write
+        self.live = self.is_read and is_terminal()
         self.evaluation: float | None = None
 
     def on_start(self, agent: Any) -> None:
@@ -51,13 +52,20 @@ class ProgressLine(Callback):
 
     def _show(self, agent: Any) -> None:
         self.shown_steps = agent.steps
-        line = describe(agent, self.evaluation)
+        line = self._printable(describe(agent, self.evaluation))
         if self.live:
             from rich.text import Text
 
-            self._print(self.display.update, Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
+            has_dots = self._printable("…") == "…"
+            text = Text(line, no_wrap=True, overflow="ellipsis" if has_dots else "crop")
+            self._print(self.display.update, text, refresh=True)
         else:
             self._print(print, line, file=self.stream, flush=True)
+
+    def _printable(self, text: str) -> str:
+        """The text with a question mark for what the stream's encoding does not have."""
+        encoding = getattr(self.stream, "encoding", None) or "utf-8"
+        return text.encode(encoding, "replace").decode(encoding)
 
     def _print(self, write: Callable[..., None], *arguments: Any, **options: Any) -> None:
         try:

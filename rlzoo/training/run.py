@@ -253,7 +253,8 @@ def _plain(value: Any) -> Any:
 def _claim(folder: Path) -> Path:
     """Make the folder, or take it over where it is empty; raises UserError where it is not."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder} exists and is not empty: nothing was written; choose another --out, or --resume")
+        mend = "choose another --out, or go on with what is there, by --resume, in Python by load and Run.open"
+        raise UserError(f"{folder} exists and is not empty: nothing was written; {mend}")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

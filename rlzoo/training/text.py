@@ -64,3 +64,12 @@ def type_name(annotation: Any) -> str:
     if get_origin(annotation) is tuple:
         return f"list of {type_name(get_args(annotation)[0])}"
     return "none" if annotation is type(None) else getattr(annotation, "__name__", str(annotation))
+
+
+def with_fields(text: str | None, kind: Any) -> str:
+    """The docstring of a Config, and below it a line on each of its fields."""
+    lines = (
+        f"{name} ({type_name(field.annotation)}): {field.description or ''}".rstrip(": ")
+        for name, field in kind.model_fields.items()
+    )
+    return "\n".join([text or "", "", *lines]).lstrip()

@@ -255,6 +255,8 @@ def test_commands_to_copy_are_quoted(rlzoo, trained):
     outcome = rlzoo("train", "--resume", "my run; rm", "--steps", 256)
     assert "run: my run; rm\n" in outcome.out
     assert outcome.out.endswith("--logdir 'my run; rm'\nagain:   rlzoo evaluate 'my run; rm'\n")
+    trained.with_name("my run; rm").rename("--run")
+    assert "rlzoo train --resume ./--run --steps 2048" in rlzoo("train", "--resume", "./--run").err
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there are no such names")

@@ -71,6 +71,15 @@ def test_a_mistake_is_one_line_that_names_it(rlzoo, tmp_path, env):
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_module_is_not_looked_for_in_a_folder_that_was_removed(rlzoo, tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    outcome = rlzoo(*TRAIN, "--env", "own_elsewhere:Own-v0")
+    assert (outcome.status, outcome.err.count("\n")) == (2, 1)
+    assert outcome.err.startswith("error: environment 'own_elsewhere:Own-v0': cannot import 'own_elsewhere' (")
+
+
 def test_what_goes_wrong_within_it_keeps_its_traceback(rlzoo):
     with pytest.raises(AttributeError, match="its own"):
         rlzoo(*TRAIN, "--env", "own_mistakes:rlzoo-tests/Broken-v0")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 
 import gymnasium
 import pytest
@@ -120,3 +121,27 @@ def test_a_terminal_that_lacks_a_letter_shows_another(monkeypatch):
     process = python("-m", "rlzoo", "show", "ppo", "CartPole-v1")
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "") and "? of the generalized advantage" in out
+
+
+def test_algorithms_are_listed_where_python_leaves_docstrings_out():
+    out, err = python("-OO", "-m", "rlzoo", "list", "algos").communicate()
+    assert ([line.strip() for line in out.splitlines()[1:]], err) == ([*ALGORITHMS], "")
+
+
+@pytest.mark.parametrize("columns, is_table", [(80, True), (50, False)])
+def test_a_table_on_a_terminal_has_room_for_its_words(rlzoo, monkeypatch, columns, is_table):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    shown = rlzoo("show", "ppo", "CartPole-v1").out
+    assert ("───" in shown) == is_table and "normalize_observation" in shown and "linear(0.001" in shown
+
+
+def test_what_is_warned_of_is_a_mistake_where_warnings_are_errors(rlzoo):
+    words = ["show", "ppo", "CartPole-v1", "--set", "kl_target=0.5"]
+    told = "kl_target = 0.5 has no effect on ppo without objective = kl\n"
+    with warnings.catch_warnings(action="always"):
+        outcome = rlzoo(*words)
+    assert (outcome.status, outcome.err) == (0, f"warning: {told}")
+    with warnings.catch_warnings(action="error"):
+        outcome = rlzoo(*words)
+    assert (outcome.status, outcome.out, outcome.err) == (2, "", f"error: {told}")

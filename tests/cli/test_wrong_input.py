@@ -56,6 +56,7 @@ WRONG = {
     "command": (["trian"], ["'trian'", "'train'", "rlzoo --help"]),
     "list": (["list", "backend"], ["'backend'", "'backends'", "algos, envs"]),
     "no folder": (["evaluate", "nowhere"], ["nowhere", "no such folder"]),
+    "no folder, of a script with Windows' ends of lines": (["evaluate", "kept\r"], ["no such folder: kept\\r\n"]),
     "no run": (["evaluate", "kept"], ["kept", "no run.json", "rlzoo train"]),
     "no run to resume": (["train", "--resume", "kept"], ["kept", "no run.json", "rlzoo train"]),
     "no run to play": (["play", "kept"], ["kept", "no run.json"]),

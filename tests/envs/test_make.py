@@ -197,6 +197,13 @@ def test_arguments_that_are_not_valid(env, told):
         make(env)
 
 
+def test_what_is_still_to_be_called_is_no_environment():
+    with pytest.raises(UserError, match=r"^env must be an id, .*, not <class '.*Counting'>: call it, if it makes one$"):
+        make(Counting)
+    with pytest.raises(UserError, match=r"^env must be an id, .*, not None$"):
+        make(None)
+
+
 def test_what_may_be_made_on_a_files_word():
     assert is_harmless("CartPole-v1") and is_harmless("FrozenLake-v1,is_slippery=false,n=3")
     assert not is_harmless("a_module:Env-v0") and not is_harmless("FrozenLake-v1,map_name=8x8")

@@ -219,6 +219,13 @@ def test_observations_of_the_wrong_shape():
         PPO(With(VECTOR, spaces.Discrete(2)), backend="numpy").act([[0.0, 0.0], [1.0]])
 
 
+@pytest.mark.parametrize("space, seen", [(VECTOR, np.zeros(2)), (spaces.Discrete(4), 3)])
+def test_what_a_reset_gives_is_more_than_an_observation(space, seen):
+    agent = PPO(With(space, spaces.Discrete(2)), backend="numpy")
+    with pytest.raises(UserError, match=r"not valid: env\.reset\(\) gives it beside infos, observation, _ = env\.res"):
+        agent.act((seen, {}))
+
+
 @pytest.mark.parametrize("space, given, told", [
     (spaces.Dict({"a": VECTOR}), {"b": np.zeros(2)}, "observation is not valid: it has no 'a', expected one of Dict"),
     (spaces.Dict({"a": VECTOR}), np.zeros(2), "observation is not valid: it has no 'a', expected one of Dict"),

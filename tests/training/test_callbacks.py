@@ -261,6 +261,36 @@ def test_a_line_that_nobody_reads_any_more_stops_nothing():
     assert agent.steps == 20 and stream.calls == 1
 
 
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_a_line_is_printed_where_the_encoding_has_not_all_of_it(is_terminal, monkeypatch):
+    class Stream(io.TextIOWrapper):
+        def isatty(self):
+            return is_terminal
+
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Stream(io.BytesIO(), "ascii")
+    assert agent_of(steps=20).learn(callbacks=[ProgressLine(stream)]).steps == 20
+    stream.flush()
+    assert b"20/20 steps ? " in stream.buffer.getvalue()
+
+
+def test_a_line_is_written_to_what_can_only_write(monkeypatch):
+    class Log:
+        def __init__(self):
+            self.text = ""
+
+        def write(self, text):
+            self.text += text
+
+        def flush(self):
+            pass
+
+    log = Log()
+    monkeypatch.setattr("sys.stdout", log)
+    agent_of(steps=20).learn(progress=True)
+    assert log.text.startswith("20/20 steps · ")
+
+
 def test_a_resumed_csv_loses_the_rows_after_its_checkpoint_and_goes_on(tmp_path):
     path = tmp_path / "metrics.csv"
 
@@ -384,6 +414,8 @@ def test_a_run_is_of_one_agent(tmp_path):
         assert (run.folder / "metrics.csv").read_bytes() == before
         agent.learn(20, callbacks=[run])
     assert run.latest_checkpoint().name == "step_000000000040"
+    with pytest.raises(UserError, match=r"is not empty: .* by --resume, in Python by load and Run\.open$"):
+        Run.create(tmp_path / "run", agent, [])  # as a cell that is run again does
 
 
 @pytest.mark.parametrize("settings", [{}, {"overlap": True}])

@@ -11,7 +11,7 @@ from engines import require
 from gymnasium import spaces
 from tiny_agents import OFF
 
-from rlzoo import DQN, UserError
+from rlzoo import DQN, UserError, load
 from rlzoo.backend import ops, tree
 from rlzoo.nn import Activation, Layer, Sequential
 from rlzoo.policies import QNetwork
@@ -102,6 +102,21 @@ def test_a_class_that_its_init_makes_is_at_fault_and_not_the_checkpoint(tmp_path
             again(agent)
     MadeByInit.width = 5
     np.testing.assert_array_equal(MadeByInit.load(path, backend="numpy").flat, agent.flat)
+
+
+def test_an_algorithm_with_a_name_of_its_own_says_who_loads_it(tmp_path):
+    path = type("Named", (DQN,), {"name": "mine"})("CartPole-v1", backend="numpy", **TINY).save(tmp_path / "saved")
+    told = r"holds an agent of the class Named, of the unknown algorithm 'mine': in Python Named\.load\(path\) loads"
+    with pytest.raises(UserError, match=told):
+        load(path, backend="numpy")
+
+
+def test_a_class_that_was_changed_is_at_fault_and_not_the_checkpoint(tmp_path, monkeypatch):
+    path = DrawnAgain("CartPole-v1", backend="numpy", **TINY).save(tmp_path / "saved")
+    monkeypatch.setattr(DrawnAgain, "encoder", lambda self, space: Sequential((VectorEncoder(), Truncated(5))))
+    mend = "load it with the class as it was when the agent was saved"
+    with pytest.raises(UserError, match=rf"^checkpoint .* does not fit DrawnAgain \(state/.* expected .*\): {mend}$"):
+        DrawnAgain.load(path, backend="numpy")
 
 
 def test_a_copy_is_no_strangers(monkeypatch):
