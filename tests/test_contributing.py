@@ -19,7 +19,7 @@ from rlzoo import UserError, load, nn
 from rlzoo.algorithms import ALGORITHMS, find
 from rlzoo.backend import Engine, ops
 from rlzoo.nn import layers
-from rlzoo.training.config import validate
+from rlzoo.training.resolve import validate
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))
 sys.path.insert(0, str(Path(__file__).parent / "algorithms"))

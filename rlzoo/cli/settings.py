@@ -90,7 +90,7 @@ def settings_in(path: Path) -> dict[str, Any]:
 
     Raises UserError for a file that cannot be read or holds something else.
     """
-    from rlzoo.training.config import DERIVED
+    from rlzoo.training.resolve import DERIVED
 
     is_folder = os.path.isdir(path)  # False where Path's own would raise, as for a name that is too long
     file, shown = path / "config.json" if is_folder else path, printable(path)

@@ -21,7 +21,7 @@ def show(
     from rlzoo.algorithms import find
     from rlzoo.cli.agents import trust
     from rlzoo.envs import family_of, name_of
-    from rlzoo.training.config import resolve
+    from rlzoo.training.resolve import resolve
 
     kind = find(algo)
     trust(env)

@@ -1,1 +1,1 @@
-"""Published hyperparameters: one TOML an algorithm, read by `training/config.py`."""
+"""Published hyperparameters: one TOML an algorithm, read by `training/published.py`."""

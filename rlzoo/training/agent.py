@@ -27,11 +27,12 @@ from rlzoo.training import checkpoint
 from rlzoo.training.acting import Actor
 from rlzoo.training.callbacks import Callback, StopTraining, checked, tell
 from rlzoo.training.collect import Collector, Episodes
-from rlzoo.training.config import Config, Resolved, resolve
+from rlzoo.training.config import Config
 from rlzoo.training.contract import check_metrics, checked_state, named_metrics
 from rlzoo.training.evaluate import LONGEST
 from rlzoo.training.loggers import LATER
 from rlzoo.training.profile import Profile
+from rlzoo.training.resolve import Resolved, resolve
 from rlzoo.training.signature import NamedHyperparameters
 from rlzoo.training.threads import one_blas_thread
 

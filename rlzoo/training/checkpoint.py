@@ -26,7 +26,7 @@ from rlzoo.training import checkpoint_files as files
 from rlzoo.training.arrays import REPLAY, Part, digest, digest_without_replay, fitted, flat
 from rlzoo.training.bounds import BoundedGenerator, check_views, check_widths, most_for
 from rlzoo.training.complaints import brief
-from rlzoo.training.config import Resolved, validate, warn_of_idle
+from rlzoo.training.resolve import Resolved, validate, warn_of_idle
 
 
 class Unmade(UserError):

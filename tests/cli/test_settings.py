@@ -9,7 +9,7 @@ from rlzoo.algorithms import find
 from rlzoo.cli.settings import settings_of, spread, whole
 from rlzoo.errors import UserError
 from rlzoo.nn.schedules import Schedule
-from rlzoo.training.config import resolve
+from rlzoo.training.resolve import resolve
 from rlzoo.training.run import Run
 
 

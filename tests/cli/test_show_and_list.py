@@ -11,7 +11,7 @@ from command_line import python
 
 from rlzoo.algorithms import ALGORITHMS, find
 from rlzoo.backend import ENGINES
-from rlzoo.training.config import resolve
+from rlzoo.training.resolve import resolve
 
 
 def rows(outcome):
@@ -53,7 +53,7 @@ def test_a_hyperparameter_that_never_has_a_say_is_left_out(rlzoo):
 
 
 def test_a_family_is_a_source(rlzoo, monkeypatch):
-    monkeypatch.setattr("rlzoo.training.config.published", lambda _: {
+    monkeypatch.setattr("rlzoo.training.resolve.published", lambda _: {
         "families": {"classic_control": {"source": "a paper", "gamma": 0.5, "n_envs": 3}},
         "environments": {"CartPole-v1": {"n_envs": 4}},
     })  # fmt: skip

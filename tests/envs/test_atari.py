@@ -15,7 +15,7 @@ from rlzoo.algorithms import ALGORITHMS, find
 from rlzoo.envs import Stepper, atari, family_of, form_of, make, make_separate, spec_of
 from rlzoo.envs.sync import LeanSyncVectorEnv
 from rlzoo.errors import UserError
-from rlzoo.training.config import resolve
+from rlzoo.training.resolve import resolve
 
 MISSING = [name for name in ("ale_py", "cv2") if find_spec(name) is None]
 needs_games = pytest.mark.skipif(bool(MISSING) and not ALL, reason=f"not installed: {', '.join(MISSING)}")

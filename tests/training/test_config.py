@@ -14,10 +14,10 @@ from pydantic import Field
 from rlzoo import RlzooWarning, UserError, load
 from rlzoo.algorithms import ALGORITHMS, find
 from rlzoo.nn.schedules import Schedule, Scheduled, schedule
-from rlzoo.training import config as config_module
-from rlzoo.training.config import resolve, validate
+from rlzoo.training import resolve as resolve_module
 from rlzoo.training.published import parsed, published_environments
 from rlzoo.training.published import published as tables
+from rlzoo.training.resolve import resolve, validate
 from rlzoo.training.text import type_name
 
 PUBLISHED = {
@@ -28,7 +28,7 @@ PUBLISHED = {
 
 @pytest.fixture
 def published(monkeypatch):
-    monkeypatch.setattr(config_module, "published", lambda algorithm: PUBLISHED)
+    monkeypatch.setattr(resolve_module, "published", lambda algorithm: PUBLISHED)
 
 
 def resolved(env, family, **given):
@@ -96,7 +96,7 @@ def test_a_file_that_nobody_would_read_is_refused(text, said):
     ({"gamma": 2.0}, {"n_envs": 3}, "gamma = 2.0 of ppo is not valid"),
 ])  # fmt: skip
 def test_what_is_wrong_in_a_file_is_not_blamed_on_the_user(group, name, entry, given, said, monkeypatch):
-    monkeypatch.setattr(config_module, "published", lambda algorithm: {group: {name: entry}})
+    monkeypatch.setattr(resolve_module, "published", lambda algorithm: {group: {name: entry}})
     with pytest.raises(UserError, match=rf"^rlzoo/hyperparams/ppo\.toml, \[{group}\.{name}\]: {said}"):
         resolved("Cow-v1", "farm", **given)
     with pytest.raises(UserError, match="^gamma = 3.0 of ppo is not valid" if "gamma" in entry else "^rlzoo"):

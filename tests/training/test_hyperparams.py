@@ -11,8 +11,8 @@ from engines import ALL
 
 from rlzoo import envs
 from rlzoo.algorithms import ALGORITHMS, find
-from rlzoo.training.config import resolve, validate
 from rlzoo.training.published import published, published_environments
+from rlzoo.training.resolve import resolve, validate
 
 ENTRIES = [(algorithm, env) for algorithm in ALGORITHMS for env in published_environments(algorithm)]
 FAMILIES = {"classic_control", "box2d", "mujoco", "toy_text", "atari"}

@@ -11,7 +11,7 @@ from rlzoo import A2C, DQN, PPO
 from rlzoo.algorithms import find
 from rlzoo.backend import tree
 from rlzoo.errors import UserError
-from rlzoo.training.config import resolve
+from rlzoo.training.resolve import resolve
 
 RECURRENT = dict(backend="numpy", hidden=(4,), recurrent="gru", recurrent_units=3, sequence_length=4)
 
