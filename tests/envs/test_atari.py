@@ -212,6 +212,9 @@ WRONG = {
     "seen already": (
         lambda: PPO(gym.wrappers.AtariPreprocessing(raw(frameskip=1))), "a game with all its frames.*frame_stack = 1",
     ),
+    "a joystick": (
+        lambda: PPO("ALE/Pong-v5,continuous=true"), "buttons .Discrete., not for .*leave out continuous=true",
+    ),
     "copies of one's own": (lambda: PPO(gym.make_vec("ALE/Pong-v5", 8)), "wrap ALE/Pong-v5 yourself, and set preproc"),
     "a name": (lambda: PPO("ALE/Pong-v5", preprocessing="atary"), "preprocessing = 'atary'.*did you mean 'atari'"),
     "EnvPool": (lambda: PPO("ALE/Pong-v5", vectorization="envpool"), "need copies: set vectorization = sync"),
