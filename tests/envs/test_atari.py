@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from importlib.util import find_spec
 
@@ -200,6 +201,22 @@ def test_replay_learns_from_games():
 
 def raw(**arguments):
     return gym.make("ALE/Pong-v5", **arguments)
+
+
+@needs_games
+def test_older_names_are_known_and_mistyped_ones_find_the_game():
+    """In a process that has not heard of games: nothing but ale_py registers them."""
+    program = """
+from rlzoo.envs import make, spec_of
+env = make("PongNoFrameskip-v4", 2, vectorization="auto", preprocessing="atari", frame_stack=4)
+print(env, env.arguments["repeat_action_probability"])
+try:
+    spec_of("Pong-v5")
+except Exception as error:
+    print(error)
+"""
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert "AtariGames(PongNoFrameskip-v4, num_envs=2) 0.0\n" in told and "did you mean 'ALE/Pong-v5'?" in told
 
 
 WRONG = {
