@@ -102,7 +102,7 @@ def encoder_for(space: spaces.Space) -> Layer:
             raise UserError(
                 f"images of shape {space.shape} do not fit: expected [height, width, channels] with both sides at "
                 f"least {SMALLEST_IMAGE}, and no more channels than that; resize or transpose them with a Gymnasium "
-                "wrapper"
+                "wrapper, and stack frames by frame_stack instead of FrameStackObservation"
             )
         return ImageEncoder()
     shape: Any = space.shape

@@ -100,7 +100,8 @@ def test_three_axes_of_all_bytes_are_an_image(shape):
 
 @pytest.mark.parametrize("shape", [(3, 84, 84), (35, 84, 3), (40, 84, 84)])
 def test_images_that_are_too_flat_or_have_their_channels_first_are_refused(shape):
-    with pytest.raises(UserError, match=f"{re.escape(str(shape))} do not fit: .* 36, and no more channels than that"):
+    told = f"{re.escape(str(shape))} do not fit: .* 36, and no more channels than that.* by frame_stack "
+    with pytest.raises(UserError, match=told):
         encoder_for(spaces.Box(0, 255, shape, np.uint8))
 
 
