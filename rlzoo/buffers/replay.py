@@ -42,7 +42,7 @@ class ReplayBuffer:
 
     def _ring(self, example: np.ndarray, frames: int = 1) -> Any:
         """Where rows like this one are written."""
-        if frames > 1 and example.nbytes >= LARGE:
+        if frames > 1 and example.nbytes >= LARGE and example.shape[-1] % frames == 0:  # else a cell's state beside it
             return Frames(self.capacity, example, frames, self.n_envs)
         return np.zeros((self.capacity, *example.shape), example.dtype)
 

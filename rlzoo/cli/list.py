@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from importlib import import_module
 from typing import Annotated, Any
 
 import typer
@@ -30,12 +28,9 @@ def _list_algorithms() -> None:
 
 
 def _list_environments() -> None:
-    """Those with published hyperparameters first, then the newest version of every other that Gymnasium knows.
-
-    Modules whose names begin so, as Atari's do with ALE/, are imported where they are installed.
-    """
+    """Those with published hyperparameters first, then the newest version of every other that Gymnasium knows."""
     from rlzoo.algorithms import ALGORITHMS
-    from rlzoo.envs.names import MODULES, known
+    from rlzoo.envs.names import known, register
     from rlzoo.training.published import published_environments
 
     tuned: dict[str, list[str]] = {}
@@ -44,9 +39,7 @@ def _list_environments() -> None:
             tuned.setdefault(env, []).append(algorithm)
     rows = [[env, ", ".join(algorithms)] for env, algorithms in tuned.items()]
     newest: dict[tuple[str | None, str], Any] = {}
-    for module, _ in MODULES.values():
-        with suppress(ImportError):
-            import_module(module)
+    register()
     for spec in sorted(known().values(), key=lambda spec: spec.version or 0):
         newest[spec.namespace, spec.name] = spec
     rows += sorted([spec.id, ""] for spec in newest.values() if spec.id not in tuned and spec.name not in ADAPTERS)

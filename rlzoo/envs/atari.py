@@ -13,7 +13,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from gymnasium.wrappers import AtariPreprocessing, RecordEpisodeStatistics, TimeLimit, TransformReward
@@ -64,6 +64,11 @@ def preprocessed(env: gym.Env, limit: int | None = None) -> gym.Env:
         raise UserError(
             f"preprocessing = atari is for a game with all its frames, as gym.make('ALE/Pong-v5', frameskip=1) makes "
             f"it, not for {env}: give the id, or set preprocessing = none (and frame_stack = 1, if it stacks frames)"
+        )
+    if not isinstance(env.action_space, Discrete):
+        raise UserError(
+            f"preprocessing = atari is for buttons (Discrete), not for the {env.action_space} of {env}: leave out "
+            "continuous=true, or set preprocessing = none"
         )
     try:
         small = AtariPreprocessing(env, NO_OPS, FRAMES, SIDE, grayscale_newaxis=True)

@@ -94,6 +94,8 @@ def spec_of(env: Any) -> EnvSpec | None:
         except SystemExit:
             mend = 'it ends Python: put what is not to be imported under if __name__ == "__main__":'
             raise UserError(f"environment {env!r}: cannot import {module!r} ({mend})") from None
+    elif name not in gym.registry:
+        register()  # it may be the older name of a game, PongNoFrameskip-v4, or near to one
     try:
         spec = gym.spec(name)
         if arguments:
@@ -113,6 +115,13 @@ def spec_of(env: Any) -> EnvSpec | None:
                 listed += f"; one that a package registers is package:{name}"
             raise UserError(f"unknown environment {env!r}{near}; {listed}") from None
         raise UserError(f"environment {env!r}: {error}") from None
+
+
+def register() -> None:
+    """Have the packages of `MODULES` that are installed register their names."""
+    for module, _ in MODULES.values():
+        with suppress(ImportError):
+            importlib.import_module(module)
 
 
 def known() -> dict[str, EnvSpec]:

@@ -12,9 +12,15 @@ from rlzoo.backend import ops
 from rlzoo.errors import UserError
 from rlzoo.nn import Activation, Conv2D, Dense, Flatten, Layer, Sequential
 from rlzoo.nn.layers import Params, Shape
-from rlzoo.policies.spaces import SMALLEST_IMAGE, is_image, parts_of
+from rlzoo.policies.spaces import SMALLEST_IMAGE, is_bytes, is_image, parts_of
 
 Array = Any
+MISSHAPEN = {  # what is wrong with images of so many axes
+    2: "have no axis of channels: give them one of length 1, as GrayscaleObservation(keep_dim=True) and "
+       "AtariPreprocessing(grayscale_newaxis=True) of Gymnasium do",
+    4: "are stacked along an axis of their own: leave FrameStackObservation out and set frame_stack, which puts frames "
+       "side by side as channels",
+}  # fmt: skip
 
 
 class VectorEncoder(Layer):
@@ -96,15 +102,12 @@ def encoder_for(space: spaces.Space) -> Layer:
             raise UserError(
                 f"images of shape {space.shape} do not fit: expected [height, width, channels] with both sides at "
                 f"least {SMALLEST_IMAGE}, and no more channels than that; resize or transpose them with a Gymnasium "
-                "wrapper"
+                "wrapper, and stack frames by frame_stack instead of FrameStackObservation"
             )
         return ImageEncoder()
     shape: Any = space.shape
-    if isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(shape) == 2 and min(shape) >= SMALLEST_IMAGE:
-        raise UserError(
-            f"images of shape {shape} have no axis of channels: give them one of length 1, as "
-            "GrayscaleObservation(keep_dim=True) and AtariPreprocessing(grayscale_newaxis=True) of Gymnasium do"
-        )
+    if is_bytes(space) and len(shape) in (2, 4) and sorted(shape)[-2] >= SMALLEST_IMAGE:
+        raise UserError(f"images of shape {shape} {MISSHAPEN[len(shape)]}")
     if isinstance(space, spaces.Box | spaces.MultiBinary):
         return VectorEncoder()
     if isinstance(space, spaces.Discrete):

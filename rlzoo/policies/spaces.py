@@ -128,15 +128,21 @@ def _map(space: spaces.Space, function: Callable[..., Any], *trees: Any) -> Any:
     return made if isinstance(space, spaces.Dict) else tuple(made.values())
 
 
+def is_bytes(space: spaces.Space) -> bool:
+    """Whether observations of this space are of uint8 from 0 to 255, as pixels are."""
+    if not isinstance(space, spaces.Box) or space.dtype != np.uint8:
+        return False
+    return not space.low.any() and bool((space.high == 255).all())
+
+
 def is_image(space: spaces.Space) -> bool:
     """Whether observations of this space are pixels: uint8 from 0 to 255, three axes, not both sides below 36.
 
     With other bounds they are numbers, as in Stable-Baselines3. So are smaller ones, which convolutions are not made
     for: a grid of 7 × 7 × 3 such as MiniGrid's is a vector of 147 numbers, taken as they are.
     """
-    if not isinstance(space, spaces.Box) or space.dtype != np.uint8 or len(space.shape) != 3:
-        return False
-    return max(space.shape[:2]) >= SMALLEST_IMAGE and not space.low.any() and bool((space.high == 255).all())
+    shape: Any = space.shape
+    return is_bytes(space) and len(shape) == 3 and max(shape[:2]) >= SMALLEST_IMAGE
 
 
 def has_image(space: spaces.Space) -> bool:

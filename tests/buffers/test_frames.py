@@ -112,6 +112,20 @@ def test_stacks_that_are_none_are_kept_as_given(monkeypatch):
         same(*(buffer.data["next_observation"][: len(buffer)] for buffer in buffers))
 
 
+def test_what_stands_beside_stacks_is_kept_as_given(monkeypatch):
+    """Such as what a cell of 1,026 units remembers beside four frames, of which it is no multiple."""
+    monkeypatch.setattr(replay, "LARGE", 0)
+    seen = {"observation": np.zeros((*SIDES, 4), np.uint8), "memory": np.zeros(6, np.float32)}
+    buffer = ReplayBuffer(40, 2, seen, ACTION, 0.9, frames=4)
+    rows, rng = Stacks(2, 4).rows(7), np.random.default_rng(0)
+    for name in ("observation", "next_observation"):
+        rows[name] = {"observation": rows[name], "memory": rng.standard_normal((14, 6)).astype(np.float32)}
+    buffer.add(rows)
+    assert isinstance(buffer.data["observation"]["observation"], Frames)
+    for name in ("observation", "next_observation"):
+        same(rows[name], tree.map(lambda column: column[:14], buffer.data[name]))
+
+
 @pytest.mark.parametrize("n_steps", [15, 33])
 def test_an_older_checkpoint_has_whole_stacks(n_steps, monkeypatch):
     old, new = (made(large, monkeypatch, 40, 2, 4) for large in (10**9, 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from importlib.util import find_spec
 
@@ -202,6 +203,22 @@ def raw(**arguments):
     return gym.make("ALE/Pong-v5", **arguments)
 
 
+@needs_games
+def test_older_names_are_known_and_mistyped_ones_find_the_game():
+    """In a process that has not heard of games: nothing but ale_py registers them."""
+    program = """
+from rlzoo.envs import make, spec_of
+env = make("PongNoFrameskip-v4", 2, vectorization="auto", preprocessing="atari", frame_stack=4)
+print(env, env.arguments["repeat_action_probability"])
+try:
+    spec_of("Pong-v5")
+except Exception as error:
+    print(error)
+"""
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert "AtariGames(PongNoFrameskip-v4, num_envs=2) 0.0\n" in told and "did you mean 'ALE/Pong-v5'?" in told
+
+
 WRONG = {
     "another skip": (lambda: PPO("ALE/Pong-v5,frameskip=2"), "frameskip=2: preprocessing = atari makes the frames"),
     "colours": (lambda: PPO("ALE/Pong-v5,obs_type=rgb"), "obs_type=rgb.*leave obs_type out, or set preproc"),
@@ -211,6 +228,9 @@ WRONG = {
     "skipped frames": (lambda: PPO(raw()), "a game with all its frames.*set preprocessing = none"),
     "seen already": (
         lambda: PPO(gym.wrappers.AtariPreprocessing(raw(frameskip=1))), "a game with all its frames.*frame_stack = 1",
+    ),
+    "a joystick": (
+        lambda: PPO("ALE/Pong-v5,continuous=true"), "buttons .Discrete., not for .*leave out continuous=true",
     ),
     "copies of one's own": (lambda: PPO(gym.make_vec("ALE/Pong-v5", 8)), "wrap ALE/Pong-v5 yourself, and set preproc"),
     "a name": (lambda: PPO("ALE/Pong-v5", preprocessing="atary"), "preprocessing = 'atary'.*did you mean 'atari'"),

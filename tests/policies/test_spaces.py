@@ -100,8 +100,23 @@ def test_three_axes_of_all_bytes_are_an_image(shape):
 
 @pytest.mark.parametrize("shape", [(3, 84, 84), (35, 84, 3), (40, 84, 84)])
 def test_images_that_are_too_flat_or_have_their_channels_first_are_refused(shape):
-    with pytest.raises(UserError, match=f"{re.escape(str(shape))} do not fit: .* 36, and no more channels than that"):
+    told = f"{re.escape(str(shape))} do not fit: .* 36, and no more channels than that.* by frame_stack "
+    with pytest.raises(UserError, match=told):
         encoder_for(spaces.Box(0, 255, shape, np.uint8))
+
+
+@pytest.mark.parametrize("shape, told", [
+    ((36, 40), "have no axis of channels: give them one of length 1"),
+    ((4, 36, 40, 3), "axis of their own: leave FrameStackObservation out and set frame_stack"),
+    ((36, 40, 4, 1), "axis of their own: leave FrameStackObservation out and set frame_stack"),
+])  # fmt: skip
+def test_images_of_two_or_four_axes_are_refused(shape, told):
+    """And not taken as a vector of numbers up to 255; smaller ones and bytes of other bounds are, as with three."""
+    with pytest.raises(UserError, match=f"images of shape {re.escape(str(shape))} .*{told}"):
+        encoder_for(spaces.Box(0, 255, shape, np.uint8))
+    small = tuple(min(side, 35) for side in shape)
+    for space in (spaces.Box(0, 255, small, np.uint8), spaces.Box(0, 1, shape, np.uint8)):
+        assert encoder_for(space).output_shape(space.shape) == (np.prod(space.shape),)
 
 
 def test_stacked_frames_of_three_colours_are_seen():
