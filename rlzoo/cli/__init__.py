@@ -18,7 +18,7 @@ from rlzoo.cli.evaluate import evaluate
 from rlzoo.cli.list import list_names
 from rlzoo.cli.output import answer, print_to_nowhere
 from rlzoo.cli.play import play
-from rlzoo.cli.settings import spread
+from rlzoo.cli.settings import at_home, spread
 from rlzoo.cli.show import show
 from rlzoo.cli.train import train
 from rlzoo.errors import RlzooWarning, UserError, printable
@@ -53,7 +53,7 @@ def rlzoo(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0, or 2 with one line on stderr for a mistake of the user's, or 130 for Ctrl-C."""
-    words = [*(sys.argv[1:] if arguments is None else arguments)]  # `list` is a module here
+    words = [at_home(word) for word in (sys.argv[1:] if arguments is None else arguments)]
     _prepare_streams()
     try:
         with _warnings_as_lines():

@@ -41,6 +41,11 @@ SETTING = re.compile(r"[A-Za-z_]\w*=")
 OPTIONS = ("env", "backend", "device", "seed", "eager")  # of an agent, which are none of its config's
 
 
+def at_home(word: str) -> str:
+    """`--out=~/runs` as `--out ~/runs`: a shell expands ~ only where a word begins with it."""
+    return re.sub("^(--[a-z-]+=)(~.*)", lambda found: found[1] + os.path.expanduser(found[2]), word)
+
+
 def spread(words: list[str]) -> list[str]:
     """`--set a=1 b=2` as `--set a=1 --set b=2`, for parsers know options of one value only."""
     spread_out: list[str] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import typer
+from command_line import TINY
 
 from rlzoo.algorithms import find
 from rlzoo.cli.settings import settings_of, spread, whole
@@ -29,6 +30,12 @@ from rlzoo.training.run import Run
 )
 def test_several_values_after_one_set(words, expected):
     assert spread(words) == expected
+
+
+def test_a_folder_at_home_is_not_one_called_tilde(rlzoo, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert rlzoo("train", "--algo", "ppo", *TINY, "--steps", 64, "--quiet", "--out=~/run").out.endswith("/home/run\n")
+    assert (tmp_path / "home/run/run.json").exists() and not (tmp_path / "~").exists()
 
 
 @pytest.mark.parametrize(
