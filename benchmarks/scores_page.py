@@ -41,10 +41,12 @@ def _kind(row: Row) -> tuple[str, str, str, int]:
 def _line(rows: list[Row]) -> str:
     algorithm, settings, engine, steps = _kind(rows[0])
     means, peers = [row["mean"] for row in rows], rows[0]["peers"]
-    spread = f" ({min(means):,.1f} to {max(means):,.1f})" if len(rows) > 1 else f" ± {rows[0]['std']:,.1f}"
+    digits = ",.2f" if max(map(abs, means)) < 1.0 else ",.1f"
+    low, high, std = (f"{x:{digits}}" for x in (min(means), max(means), rows[0]["std"]))
+    spread = f" ({low} to {high})" if len(rows) > 1 else f" ± {std}"
     return " | ".join([
         f"| {algorithm}" + (f" ({settings})" if settings else ""), engine, f"{steps:,}",
-        " ".join(str(row["seed"]) for row in rows), f"{statistics.mean(means):,.1f}{spread}",
+        " ".join(str(row["seed"]) for row in rows), f"{statistics.mean(means):{digits}}{spread}",
         f"{peers['mean']:,.1f} ± {peers['std']:,.1f} ({peers['steps']} steps, {peers['env']})" if peers else "",
         f"{sum(reaches(row) for row in rows)} of {len(rows)}" if peers else "",
         f"{statistics.median(row['seconds'] for row in rows):,.0f}", f"{_dates(rows)} |",

@@ -178,9 +178,10 @@ def reached(algorithm: str) -> str:
     rows = []
     for (env, engine, steps, _), runs in groups.items():
         means, settings, peers = [run["mean"] for run in runs], runs[0]["settings"], runs[0]["peers"]
+        digits = ",.2f" if max(map(abs, means)) < 1.0 else ",.1f"
         rows.append([
             env, " ".join(f"`{name}={value}`" for name, value in settings.items()), engine, f"{steps:,}",
-            " ".join(str(run["seed"]) for run in runs), *(f"{f(means):,.1f}" for f in (median, mean)),
+            " ".join(str(run["seed"]) for run in runs), *(f"{f(means):{digits}}" for f in (median, mean)),
             f"{peers['mean']:,.1f} ± {peers['std']:,.1f} ({peers['steps']} steps)" if peers else "",
         ])  # fmt: skip
     headings = ["environment", "settings", "engine", "steps", "seeds", "median of seeds", "mean of seeds", "peers"]

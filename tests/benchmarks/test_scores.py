@@ -53,6 +53,7 @@ def test_the_page_says_what_the_rows_say():
         "| 2026-01-01 to 2026-01-03 |"
     )
     assert "| a2c (gamma = 0.5) | jax | 1,000 | 7 | 5.0 ± 10.0 |  |  | 3 | 2026-01-01 |" in lines
+    assert "| 1 2 | 0.74 (0.73 to 0.75) |" in page([row(1, 0.73), row(2, 0.75)])
 
 
 def test_processes_that_write_at_once_lose_nothing(tmp_path):
