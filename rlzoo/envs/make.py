@@ -68,7 +68,7 @@ def make(
 def _form(spec: EnvSpec, n_envs: int, render_mode: str | None, vectorization: str, views: Views) -> str:
     """The form in which environments are made. Raises UserError if it was asked for and cannot be seen through `views`.
 
-    What is to be rendered are copies in this process where EnvPool or others were asked for, which cannot.
+    What is to be rendered are copies in this process, where EnvPool or processes of their own were asked for.
     """
     if render_mode is not None and vectorization in ("async", "envpool"):
         vectorization = "sync"
